@@ -1,0 +1,305 @@
+"""Making a release file: a pure function of received files, ledger facts and protocol; no clock, no environment.
+
+The room above (tui.pipeline) hands in how to parse a file and how to analyse; this module stages, resolves, identifies,
+stores in order, and asks for derived tables and results.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from store.accounting import FileCounts, count_rows
+from store.digest import compute_release_digest
+from store.facts import Facts, SourceFact
+from store.identify import (
+    assign_subjects,
+    create_devices,
+    quarantine_unknown_devices,
+    quarantine_unknown_subjects,
+)
+from store.protocol import Protocol as TrialProtocol
+from store.protocol_file import RecordedProtocol
+from store.received import ParsedFile, Received, ReceivedTable, stage_received
+from store.release_frames import ReadFrame, insert_frame, read_frames
+from store.release_tables import (
+    insert_build_info,
+    insert_ledger,
+    insert_protocol_tables,
+    insert_source_files,
+)
+from store.resolve import create_file_rank, resolve_table
+from store.schema import create_table_sql, create_types, history_table, write_comments
+from store.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from store.ledger_chain import LedgerRow
+
+STORAGE_VERSION = "v1.4.0"
+"""Files that DuckDB 1.4, 1.5 and 2 open."""
+
+MEMORY_LIMIT = "1400MB"
+"""Of DuckDB while building; with Python and polars beside it a build of 7 million doses stays under 2.5 GB."""
+
+QUARANTINE_WORDS = {
+    "unknown_subject": "no such subject in the enrolment data; the row is taken up when the subject arrives",
+    "unknown_device": "the device is not in the trial's device list; the row is taken up when it is registered",
+    "unassigned_device": "no subject, or several, had this device that day; the row is taken up with an assignment",
+    "key_conflict": "two rows of the file have the same key and different values; neither is used",
+}
+
+
+class Analyst(Protocol):
+    """What the build asks of the analysis: derived tables and results, from frames and protocol alone."""
+
+    def derive(self, frames: ReadFrame, protocol: TrialProtocol) -> dict[str, pl.DataFrame]: ...
+
+    def compute(self, frames: ReadFrame, protocol: TrialProtocol) -> pl.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class BuildInputs:
+    """Everything a release is a function of, beside the files themselves."""
+
+    facts: Facts
+    protocol: RecordedProtocol
+    ledger_rows: list[LedgerRow]
+    release: int
+    program_version: str
+    built_utc: dt.datetime
+    analyst: Analyst
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished release file: digest of its tables and the accounting of every source."""
+
+    digest: str
+    tables: dict[str, str]
+    counts: dict[str, FileCounts]
+
+
+def connect_build(path: Path) -> duckdb.DuckDBPyConnection:
+    """A read-write connection to a new release file, spilling into its own folder, extensions off."""
+    import duckdb
+
+    con = duckdb.connect(
+        str(path),
+        config={
+            "storage_compatibility_version": STORAGE_VERSION,
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(path.parent / "spill"),
+            "preserve_insertion_order": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        },
+    )
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+class ReleaseBuilder:
+    """One release file in the making: open it, let importers stage rows in ``con``, then ``finish`` once.
+
+    Leaving the context closes the file; what is then in it counts only once it is published.
+    """
+
+    def __init__(self, path: Path, progress: Callable[[str], None] = lambda stage: None) -> None:
+        self._path = path
+        self._progress = progress
+        self.con = connect_build(path)
+
+    def __enter__(self) -> ReleaseBuilder:
+        _create_schema(self.con)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.con.close()
+
+    def finish(self, inputs: BuildInputs, files: list[tuple[SourceFact, ParsedFile]]) -> Built:
+        """Resolve, store, analyse and checkpoint; ``files`` are the rows of exactly the sources in ``inputs.facts``."""
+        con, protocol = self.con, inputs.protocol.protocol
+        received = stage_received(con, files)
+        create_file_rank(con, inputs.facts.sources)
+        insert_protocol_tables(con, protocol)
+        _store_received(con, received, protocol, self._progress)
+        counts = count_rows(con, received)
+        insert_source_files(con, inputs.facts, counts, inputs.program_version)
+        _drop_staging(con, received)
+        self._progress("computing results")
+        frames = read_frames(con)
+        for name, frame in inputs.analyst.derive(frames, protocol).items():
+            insert_frame(con, TABLES[name], frame)
+        insert_frame(con, TABLES["result"], inputs.analyst.compute(frames, protocol))
+        insert_ledger(con, inputs.ledger_rows)
+        self._progress("writing the release")
+        digest, tables = compute_release_digest(con, _catalog(con))
+        insert_build_info(con, inputs)
+        con.execute("CHECKPOINT")
+        return Built(digest, tables, counts)
+
+
+def _catalog(con: duckdb.DuckDBPyConnection) -> str:
+    row = con.execute("SELECT current_database()").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _create_schema(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("BEGIN")
+    create_types(con)
+    con.execute("CREATE SCHEMA history")
+    for table in TABLES.values():
+        con.execute(create_table_sql(table))
+        if table.origin == "received":
+            con.execute(create_table_sql(history_table(table), constraints=False))
+    write_comments(con)
+    con.execute("COMMIT")
+
+
+def _store_received(
+    con: duckdb.DuckDBPyConnection,
+    received: Received,
+    protocol: TrialProtocol,
+    progress: Callable[[str], None],
+) -> None:
+    """Resolve and store every received table: subjects first, then devices, then what refers to them."""
+    first = ("subject", "device_property", "device_assignment_recorded")
+    order = [
+        *(name for name in first if name in received.tables),
+        *(n for n in received.tables if n not in first),
+    ]
+    devices_known = False
+    for name in order:
+        table = received.tables[name]
+        if name not in first and not devices_known:
+            _insert_sites(con)
+            create_devices(con, protocol, received)
+            devices_known = True
+        progress(f"storing {name}")
+        resolve_table(con, table)
+        if name == "dose_event":
+            assign_subjects(con, table)
+        quarantine_unknown_subjects(con, table)
+        quarantine_unknown_devices(con, table)
+        _insert_current(con, table)
+        _insert_history(con, table)
+        _insert_quarantined(con, table)
+    if not devices_known:
+        _insert_sites(con)
+        create_devices(con, protocol, received)
+    con.execute(
+        "INSERT INTO quarantine SELECT source_id, line, table_name, CAST(reason AS quarantine_reason), field, value, "
+        "message, subject_id, device_id, raw FROM recv_rejected ORDER BY source_id, line, reason, field"
+    )
+
+
+def _insert_sites(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(
+        "INSERT INTO site SELECT DISTINCT site_id, NULL, NULL, NULL FROM subject "
+        "WHERE site_id IS NOT NULL AND site_id NOT IN (SELECT site_id FROM site) ORDER BY 1"
+    )
+
+
+def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    name = received.table.name
+    order = ", ".join(f'"{column}"' for column in received.table.sort)
+    source = f"(SELECT {received.select_list()} FROM {received.view})"
+    if name == "dose_event":
+        source = _with_assigned_and_utc(con, received, source)
+    exceptions = con.execute(f"SELECT count(*) FROM exc_{name}").fetchone()
+    anti = f"ANTI JOIN exc_{name} e USING (source_id, line)" if exceptions and exceptions[0] else ""
+    columns = ", ".join(f'r."{column}"' for column in received.table.column_names)
+    con.execute(f"INSERT INTO {name} SELECT {columns} FROM {source} r {anti} ORDER BY {order}")
+
+
+def _with_assigned_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTable, source: str) -> str:
+    """Give dose rows the subject of their device, and UTC from the site's zone where only local time is known.
+
+    A local time that does not exist or exists twice (DST) is marked uncertain: its UTC is one of two.
+    """
+    replaced: list[str] = []
+    joins = ""
+    assigned = con.execute("SELECT count(*) FROM assigned_dose_event").fetchone()
+    if assigned and assigned[0]:
+        joins += " LEFT JOIN assigned_dose_event a USING (source_id, line)"
+        subject = "coalesce(s.subject_id, a.subject_id)"
+        replaced.append(f"{subject} AS subject_id")
+    else:
+        subject = "s.subject_id"
+    zones = con.execute("SELECT count(*) FROM site WHERE time_zone IS NOT NULL").fetchone()
+    if zones and zones[0]:
+        joins += f" LEFT JOIN subject p ON p.subject_id = {subject} LEFT JOIN site z ON z.site_id = p.site_id"
+        known = "s.start_utc IS NULL AND s.start_precision IN ('minute', 'second') AND z.time_zone IS NOT NULL"
+        utc = "timezone('UTC', timezone(z.time_zone, s.start_local))"
+        replaced.append(f"CASE WHEN {known} THEN {utc} ELSE s.start_utc END AS start_utc")
+        replaced.append(
+            f"CASE WHEN {known} THEN CAST('site_zone' AS offset_source) ELSE s.offset_source END AS offset_source"
+        )
+        replaced.append(
+            f"CASE WHEN {known} THEN CAST(date_diff('minute', {utc}, s.start_local) AS SMALLINT) "
+            "ELSE s.utc_offset_min END AS utc_offset_min"
+        )
+        uncertain = (
+            f"timezone(z.time_zone, timezone('UTC', {utc})) <> s.start_local "
+            f"OR timezone(z.time_zone, timezone('UTC', {utc} - INTERVAL 1 HOUR)) = s.start_local "
+            f"OR timezone(z.time_zone, timezone('UTC', {utc} + INTERVAL 1 HOUR)) = s.start_local"
+        )
+        replaced.append(f"CASE WHEN {known} AND ({uncertain}) THEN true ELSE s.time_uncertain END AS time_uncertain")
+    if not replaced:
+        return source
+    return f"(SELECT s.* REPLACE ({', '.join(replaced)}) FROM {source} s{joins})"
+
+
+def _insert_history(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    name = received.table.name
+    con.execute(
+        f"INSERT INTO history.{name} SELECT r.*, CAST(e.disposition AS row_state), e.replaced_by "
+        f"FROM (SELECT {received.select_list()} FROM {received.view}) r JOIN exc_{name} e USING (source_id, line) "
+        "WHERE e.disposition IN ('superseded', 'no_longer_in_source') ORDER BY source_id, line"
+    )
+
+
+def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Rows the build itself could not place; ``raw`` is the canonical row as JSON (its text is in the source file)."""
+    name = received.table.name
+    has = set(received.columns)
+    columns = ", ".join(f'"{column}"' for column in received.columns)
+    for reason, words in QUARANTINE_WORDS.items():
+        field_name = {
+            "unknown_subject": "subject_id",
+            "unknown_device": "device_id",
+            "unassigned_device": "device_id",
+        }.get(reason)
+        value = f'r."{field_name}"' if field_name in has else "NULL"
+        con.execute(
+            f"INSERT INTO quarantine SELECT r.source_id, r.line, '{name}', '{reason}', ?, {value}, ?, "
+            f"{'r.subject_id' if 'subject_id' in has else 'NULL'}, {'r.device_id' if 'device_id' in has else 'NULL'}, "
+            "CAST(to_json(r.body) AS VARCHAR) "
+            f"FROM (SELECT *, struct_pack({_pack(columns)}) AS body FROM {received.view}) r "
+            f"JOIN exc_{name} e USING (source_id, line) WHERE e.disposition = '{reason}' ORDER BY 1, 2",
+            [field_name, words],
+        )
+
+
+def _pack(columns: str) -> str:
+    return ", ".join(f"{column} := {column}" for column in columns.split(", "))
+
+
+def _drop_staging(con: duckdb.DuckDBPyConnection, received: Received) -> None:
+    """Free temporary tables before the analysis: they are as large as the study's doses."""
+    for name in received.tables:
+        con.execute(f"DROP VIEW IF EXISTS recv_{name}")
+        con.execute(f"DROP TABLE IF EXISTS exc_{name}")
+    rows = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE temporary AND "
+        "regexp_matches(table_name, '^(stage|frames|recv|dup)_')"
+    ).fetchall()
+    for (name,) in rows:
+        con.execute(f'DROP TABLE IF EXISTS "{name}"')

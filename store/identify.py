@@ -1,0 +1,166 @@
+"""Whose row is it: subjects and devices are checked against the trial's own lists, and devices get their subjects.
+
+A row of an unknown subject, of a device outside the register, or of a device nobody had that day waits in quarantine;
+every build asks again, so it is taken up by itself when the enrolment or the assignment arrives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from store.protocol import Protocol
+    from store.received import Received, ReceivedTable
+
+STATED_IN = ("dose_event", "exposure")
+"""Tables whose rows may state a device and a subject together."""
+
+
+def quarantine_unknown_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Mark rows of ``received`` whose subject is not in table ``subject`` as unknown_subject."""
+    if "subject_id" not in received.columns or received.table.name == "subject":
+        return
+    name = received.table.name
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE unknown_subject AS SELECT DISTINCT subject_id FROM {received.view} "
+        "WHERE subject_id IS NOT NULL AND subject_id NOT IN (SELECT subject_id FROM subject)"
+    )
+    if not _any(con, "unknown_subject"):
+        return
+    con.execute(
+        f"INSERT INTO exc_{name} SELECT source_id, line, 'unknown_subject', NULL FROM {received.view} "
+        "WHERE subject_id IN (SELECT subject_id FROM unknown_subject) "
+        f"AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})"
+    )
+
+
+def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received: Received) -> None:
+    """Fill ``device`` and ``device_assignment`` from the register, recorded assignments and what dose rows state."""
+    stated = [
+        received.tables[name]
+        for name in STATED_IN
+        if name in received.tables and {"subject_id", "device_id"} <= set(received.tables[name].columns)
+    ]
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE stated_device "
+        "(device_id VARCHAR, subject_id VARCHAR, start_date DATE, end_date DATE)"
+    )
+    for table in stated:
+        day, last = ("start_local", "start_local") if table.table.name == "dose_event" else ("start_date", "start_date")
+        con.execute(
+            "INSERT INTO stated_device "
+            f"SELECT device_id, subject_id, CAST(min({day}) AS DATE), CAST(max({last}) AS DATE) "
+            f"FROM {table.view} WHERE device_id IS NOT NULL AND subject_id IS NOT NULL "
+            "AND subject_id IN (SELECT subject_id FROM subject) GROUP BY ALL"
+        )
+    con.execute("CREATE OR REPLACE TEMP TABLE device_class_map (type VARCHAR, class VARCHAR)")
+    if protocol.device:
+        con.executemany(
+            "INSERT INTO device_class_map VALUES (?, ?)",
+            [(entry.type.upper(), entry.class_) for entry in protocol.device],
+        )
+    con.execute(
+        """
+        INSERT INTO device
+        WITH registered AS (
+            SELECT device_id,
+                arg_max(value, line) FILTER (upper(property) IN ('DEVTYPE', 'TYPE')) AS device_type,
+                arg_max(value, line) FILTER (upper(property) IN ('MANUF', 'MANUFACTURER')) AS manufacturer,
+                arg_max(value, line) FILTER (upper(property) = 'MODEL') AS model,
+                arg_max(value, line) FILTER (upper(property) = 'SERIAL') AS serial,
+                arg_max(value, line) FILTER (upper(property) IN ('SFTWRVER', 'FIRMWARE')) AS firmware,
+                arg_max(value, line) FILTER (upper(property) IN ('LOT', 'BATCH')) AS lot,
+                arg_max(value, line) FILTER (upper(property) IN ('FDAUDI', 'UDI')) AS udi,
+                arg_max(value, line) FILTER (upper(property) = 'CLASS') AS class
+            FROM device_property GROUP BY device_id
+        ), everything AS (
+            SELECT *, 'registered' AS basis FROM registered
+            UNION ALL
+            SELECT DISTINCT device_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'stated_in_data'
+            FROM stated_device
+            WHERE device_id NOT IN (SELECT device_id FROM registered) AND NOT EXISTS (SELECT 1 FROM registered)
+        )
+        SELECT e.device_id,
+            CAST(coalesce(e.class, (SELECT min(m.class) FROM device_class_map m
+                WHERE m.type IN (upper(e.device_type), upper(e.model))),
+                (SELECT CASE WHEN count(*) = 1 THEN min(class) END FROM device_class_map
+                 WHERE e.device_type IS NULL AND e.model IS NULL)) AS device_class),
+            e.device_type, e.manufacturer, e.model, e.serial, e.firmware, e.lot, e.udi, e.basis
+        FROM everything e ORDER BY device_id
+        """
+    )
+    con.execute(
+        """
+        INSERT INTO device_assignment
+        SELECT device_id, subject_id, coalesce(start_date, DATE '1900-01-01'), end_date, 'enrolment'
+        FROM device_assignment_recorded
+        UNION ALL
+        SELECT s.device_id, s.subject_id, min(s.start_date), max(s.end_date), 'stated_in_data'
+        FROM stated_device s
+        WHERE NOT EXISTS (SELECT 1 FROM device_assignment_recorded r
+                          WHERE r.device_id = s.device_id AND r.subject_id = s.subject_id)
+        GROUP BY s.device_id, s.subject_id
+        ORDER BY 1, 3, 2
+        """
+    )
+
+
+def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Mark rows whose device is not in ``device``, and rows without subject whose device nobody had that day."""
+    if "device_id" not in received.columns or received.table.name in (
+        "device_property",
+        "device_assignment_recorded",
+    ):
+        return
+    name = received.table.name
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE unknown_device AS SELECT DISTINCT device_id FROM {received.view} "
+        "WHERE device_id IS NOT NULL AND device_id NOT IN (SELECT device_id FROM device) "
+        "AND device_id NOT IN (SELECT device_id FROM device_assignment)"
+    )
+    if _any(con, "unknown_device"):
+        con.execute(
+            f"INSERT INTO exc_{name} SELECT source_id, line, 'unknown_device', NULL FROM {received.view} "
+            "WHERE device_id IN (SELECT device_id FROM unknown_device) "
+            f"AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})"
+        )
+
+
+def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Create ``assigned_<table>(source_id, line, subject_id)`` for dose rows that name a device and no subject.
+
+    Exactly one subject must have had the device on the row's day; otherwise the row is unassigned_device.
+    """
+    name = received.table.name
+    con.execute(f"CREATE OR REPLACE TEMP TABLE assigned_{name} (source_id VARCHAR, line BIGINT, subject_id VARCHAR)")
+    subject = "subject_id" if "subject_id" in received.columns else "CAST(NULL AS VARCHAR)"
+    device = "device_id" if "device_id" in received.columns else "CAST(NULL AS VARCHAR)"
+    con.execute(
+        f"""
+        INSERT INTO assigned_{name}
+        SELECT r.source_id, r.line, min(a.subject_id)
+        FROM {received.view} r JOIN device_assignment a
+          ON a.device_id = {device if device != "device_id" else "r.device_id"}
+         AND CAST(r.start_local AS DATE) >= a.start_date
+         AND (a.end_date IS NULL OR CAST(r.start_local AS DATE) <= a.end_date)
+        WHERE {subject if subject != "subject_id" else "r.subject_id"} IS NULL
+          AND a.basis <> 'stated_in_data' AND a.subject_id IN (SELECT subject_id FROM subject)
+        GROUP BY r.source_id, r.line HAVING count(DISTINCT a.subject_id) = 1
+        """
+    )
+    con.execute(
+        f"""
+        INSERT INTO exc_{name}
+        SELECT source_id, line, 'unassigned_device', NULL FROM {received.view}
+        WHERE {subject} IS NULL
+          AND (source_id, line) NOT IN (SELECT source_id, line FROM assigned_{name})
+          AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})
+        """
+    )
+
+
+def _any(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,198 @@
+"""The rows all files delivered, laid side by side per canonical table, before anything is decided about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from store.schema import PROVENANCE_NAMES, Table, column_type
+from store.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import duckdb
+    import polars as pl
+
+    from store.facts import SourceFact
+
+
+class StagedRows(Protocol):
+    """Rows an importer has put into a temporary table of the build's connection."""
+
+    @property
+    def table(self) -> str: ...
+
+
+class ParsedFile(Protocol):
+    """What the build needs of a read file (importers.base.Parsed)."""
+
+    @property
+    def rows_read(self) -> int: ...
+    @property
+    def tables(self) -> Mapping[str, pl.DataFrame | StagedRows]: ...
+    @property
+    def rejected(self) -> pl.DataFrame | StagedRows | None: ...
+
+
+@dataclass
+class ReceivedTable:
+    """One canonical table's received rows: temporary view ``recv_<table>`` with the columns any file filled."""
+
+    table: Table
+    columns: tuple[str, ...]
+    """Content columns at least one file filled, in schema order; all others are NULL for every row."""
+    source_ids: tuple[str, ...]
+
+    @property
+    def view(self) -> str:
+        return f"recv_{self.table.name}"
+
+    def select_list(self) -> str:
+        """All columns of the canonical table, in order, with NULLs for what no file filled."""
+        present = {*self.columns, *PROVENANCE_NAMES}
+        return ", ".join(
+            f'"{column.name}"' if column.name in present else f'CAST(NULL AS {column_type(column)}) AS "{column.name}"'
+            for column in self.table.columns
+        )
+
+
+@dataclass
+class Received:
+    """All received rows of one build."""
+
+    tables: dict[str, ReceivedTable] = field(default_factory=dict)
+    rows_read: dict[str, int] = field(default_factory=dict)
+    tables_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """source_id -> canonical tables it feeds."""
+
+
+def stage_received(con: duckdb.DuckDBPyConnection, files: list[tuple[SourceFact, ParsedFile]]) -> Received:
+    """Create ``recv_<table>`` for every fed table and ``recv_rejected``.
+
+    Frames of all files are gathered into one temporary table (thousands of small files cost one insert each table);
+    rows an importer staged itself are used in place.
+    """
+    received = Received()
+    frames: dict[str, list[tuple[str, pl.DataFrame]]] = {}
+    staged: dict[str, list[tuple[str, str]]] = {}
+    for fact, parsed in files:
+        received.rows_read[fact.source_id] = parsed.rows_read
+        received.tables_of[fact.source_id] = tuple(parsed.tables)
+        for name, rows in parsed.tables.items():
+            _add(name, fact.source_id, rows, frames, staged)
+        if parsed.rejected is not None:
+            _add("rejected", fact.source_id, parsed.rejected, frames, staged)
+    for name in sorted({*frames, *staged}):
+        if name == "rejected":
+            continue
+        received.tables[name] = _create_view(con, TABLES[name], frames.get(name, []), staged.get(name, []))
+    _create_rejected(con, frames.get("rejected", []), staged.get("rejected", []))
+    return received
+
+
+def _add(
+    name: str,
+    source_id: str,
+    rows: pl.DataFrame | StagedRows,
+    frames: dict[str, list[tuple[str, pl.DataFrame]]],
+    staged: dict[str, list[tuple[str, str]]],
+) -> None:
+    table = getattr(rows, "table", None)
+    if isinstance(table, str):
+        staged.setdefault(name, []).append((source_id, table))
+    else:
+        frames.setdefault(name, []).append((source_id, rows))  # type: ignore[arg-type]
+
+
+def _table_columns(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [row[0] for row in con.execute(f'DESCRIBE "{table}"').fetchall()]
+
+
+def _create_view(
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    frames: list[tuple[str, pl.DataFrame]],
+    staged: list[tuple[str, str]],
+) -> ReceivedTable:
+    present: set[str] = set()
+    for _, frame in frames:
+        present.update(frame.columns)
+    staged_columns = {name: _table_columns(con, name) for _, name in staged}
+    for names in staged_columns.values():
+        present.update(names)
+    unknown = present - set(table.column_names)
+    if unknown:
+        raise ValueError(f"an importer filled unknown columns of {table.name}: {', '.join(sorted(unknown))}")
+    content = tuple(name for name in table.content if name in present)
+    parts: list[str] = []
+    if frames:
+        _gather(con, table, frames)
+        parts.append(
+            _part(table, content, f"frames_{table.name}", set(_table_columns(con, f"frames_{table.name}")), None)
+        )
+    for source_id, name in staged:
+        parts.append(_part(table, content, name, set(staged_columns[name]), source_id))
+    con.execute(f"CREATE OR REPLACE TEMP VIEW recv_{table.name} AS " + " UNION ALL ".join(parts))
+    source_ids = tuple(sorted({source_id for source_id, _ in (*frames, *staged)}))
+    return ReceivedTable(table, content, source_ids)
+
+
+def _gather(con: duckdb.DuckDBPyConnection, table: Table, frames: list[tuple[str, pl.DataFrame]]) -> None:
+    import polars as pl
+
+    gathered = pl.concat(
+        [frame.with_columns(source_id=pl.lit(source_id)) for source_id, frame in frames],
+        how="diagonal_relaxed",
+    )
+    con.register("gathered", gathered)
+    try:
+        casts = ", ".join(
+            f'CAST("{name}" AS {column_type(table.column(name))}) AS "{name}"' for name in gathered.columns
+        )
+        con.execute(f"CREATE OR REPLACE TEMP TABLE frames_{table.name} AS SELECT {casts} FROM gathered")
+    finally:
+        con.unregister("gathered")
+
+
+def _part(table: Table, content: tuple[str, ...], relation: str, present: set[str], source_id: str | None) -> str:
+    columns = [
+        f'"{name}"' if name in present else f'CAST(NULL AS {column_type(table.column(name))}) AS "{name}"'
+        for name in content
+    ]
+    columns.append("source_id" if source_id is None else f"'{source_id}' AS source_id")
+    columns.append("line")
+    return f'SELECT {", ".join(columns)} FROM "{relation}"'
+
+
+REJECTED: dict[str, str] = {
+    "line": "BIGINT",
+    "table_name": "VARCHAR",
+    "reason": "VARCHAR",
+    "field": "VARCHAR",
+    "value": "VARCHAR",
+    "message": "VARCHAR",
+    "subject_id": "VARCHAR",
+    "device_id": "VARCHAR",
+    "raw": "VARCHAR",
+}
+
+
+def _create_rejected(
+    con: duckdb.DuckDBPyConnection, frames: list[tuple[str, pl.DataFrame]], staged: list[tuple[str, str]]
+) -> None:
+    definition = ", ".join(f'"{name}" {kind}' for name, kind in REJECTED.items())
+    con.execute(f"CREATE OR REPLACE TEMP TABLE recv_rejected ({definition}, source_id VARCHAR)")
+    for source_id, frame in frames:
+        con.register("rejected_rows", frame)
+        try:
+            _insert_rejected(con, "rejected_rows", set(frame.columns), source_id)
+        finally:
+            con.unregister("rejected_rows")
+    for source_id, name in staged:
+        _insert_rejected(con, name, set(_table_columns(con, name)), source_id)
+
+
+def _insert_rejected(con: duckdb.DuckDBPyConnection, relation: str, present: set[str], source_id: str) -> None:
+    columns: list[Any] = [f'CAST("{name}" AS {kind})' if name in present else "NULL" for name, kind in REJECTED.items()]
+    con.execute(f"INSERT INTO recv_rejected SELECT {', '.join(columns)}, '{source_id}' FROM \"{relation}\"")

@@ -1,0 +1,50 @@
+"""Canonical tables as polars frames, out of a release and into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from store.schema import Table, column_type
+from store.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+ReadFrame = Callable[[str, "Sequence[str] | None"], "pl.DataFrame"]
+"""(table, columns or None for all) -> frame."""
+
+
+def read_frames(con: duckdb.DuckDBPyConnection, prefix: str = "") -> ReadFrame:
+    """Canonical tables of a connection as polars frames, in the table's sort order."""
+
+    def frame(table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        declared = TABLES[table]
+        names = ", ".join(f'"{name}"' for name in (columns or declared.column_names))
+        order = ", ".join(f'"{name}"' for name in declared.sort)
+        clause = f" ORDER BY {order}" if order else ""
+        rows: pl.DataFrame = con.sql(f"SELECT {names} FROM {prefix}{table}{clause}").pl()
+        return rows
+
+    return frame
+
+
+def insert_frame(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) -> None:
+    """Insert a frame by column name with the declared types; the table's sort order if it has one, else the frame's."""
+    if frame.height == 0:
+        return
+    con.register("derived_rows", frame)
+    try:
+        present = set(frame.columns)
+        columns = ", ".join(
+            f'CAST("{column.name}" AS {column_type(column)})' if column.name in present else "NULL"
+            for column in table.columns
+        )
+        names = ", ".join(f'"{name}"' for name in table.sort)
+        order = f" ORDER BY {names}" if names else ""
+        con.execute("SET preserve_insertion_order = true")
+        con.execute(f"INSERT INTO {table.name} SELECT {columns} FROM derived_rows{order}")
+    finally:
+        con.execute("SET preserve_insertion_order = false")
+        con.unregister("derived_rows")

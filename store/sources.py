@@ -1,0 +1,401 @@
+"""The source archive: every file ever received, byte for byte, under the name of its SHA-256, compressed with
+zstd.
+
+A file is read once: each block goes to the hash, to the compressor and to the line measure, so what was
+hashed is what is stored. It is written under a temporary name, synced, and renamed; a killed run leaves only
+`.tmp-*` files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import io
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from store.errors import FileRefused, IntegrityFailure, write_error
+from store.permissions import set_mode, sync_folder
+from store.study import Study
+
+BLOCK = 1 << 20
+TEMPORARY_PREFIX = ".tmp-"
+_LEVEL = 3
+_FRAME_HEADER = 18  # the longest a zstd frame header can be, RFC 8878
+# Under this size starting compressor threads costs more than they save.
+_THREADS_FROM = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A file in the archive.
+
+    `size` is in bytes as received. `longest_line` is the longest line's bytes, exact where it is over 1 MiB
+    and a lower bound otherwise: enough to refuse an endless line before a parser meets it. Of a compressed
+    file it says nothing. `new` is False where the archive already held the content.
+    """
+
+    sha256: str
+    size: int
+    stored_path: Path
+    longest_line: int
+    new: bool
+
+
+@dataclass(slots=True)
+class _Temporary:
+    """A file being written; removed in the end unless `keep` is set."""
+
+    path: Path
+    stream: BinaryIO
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    temporary: Path
+    final: Path
+
+
+class SourceArchive:
+    """The `sources/` folder of a study. Only the study's owner archives; its group may read."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._modes = study.modes
+        self._gid = study.sources_dir.stat().st_gid
+        self._batch: dict[str, _Pending] | None = None
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the content of this hash is, or would be, stored."""
+        return self._study.sources_dir / sha256[:2] / f"{sha256}.zst"
+
+    def holds(self, sha256: str) -> bool:
+        return self._location(sha256).exists()
+
+    def archive(self, path: Path | str, *, unblinding: bool = False, known_sizes: Collection[int] = ()) -> Archived:
+        """Store the file at `path`; the same content again changes nothing.
+
+        `unblinding`: the file would give an arm away, and is stored readable by the unblinded group only.
+        `known_sizes`: sizes in bytes of files archived before; a large file of such a size is hashed before
+        it is compressed, which makes the same file again three times cheaper.
+
+        Raises FileRefused (no regular file, not readable, changed while it was read), DiskFull, WriteFailed.
+        In all cases the archive is as it was.
+        """
+        source = Path(path)
+        with _reading(source) as (stream, before):
+            if before.st_size in known_sizes and before.st_size >= _THREADS_FROM:
+                sha256, size, longest = _copy_hashed(stream, None, source)
+                _check_unchanged(source, before, stream, size)
+                if self.holds(sha256):
+                    return self._known(sha256, size, longest, unblinding)
+                stream.seek(0)
+            with self._temporary() as temporary:
+                try:
+                    with _compressing(temporary.stream, before.st_size) as target:
+                        sha256, size, longest = _copy_hashed(stream, target, source)
+                except zstandard.ZstdError as error:
+                    # The frame was announced with the size at the start: the file grew or shrank since.
+                    raise _changed(source, before, stream) from error
+                _check_unchanged(source, before, stream, size)
+                if self.holds(sha256):
+                    return self._known(sha256, size, longest, unblinding)
+                self._store(temporary, sha256, unblinding)
+        return Archived(sha256, size, self.path_of(sha256), longest, new=True)
+
+    def archive_bytes(self, content: bytes, *, unblinding: bool = False) -> Archived:
+        """Store content that is already in memory, such as the protocol of an import."""
+        with self._temporary() as temporary:
+            with _compressing(temporary.stream, len(content)) as target:
+                sha256, size, longest = _copy_hashed(io.BytesIO(content), target, None)
+            if self.holds(sha256):
+                return self._known(sha256, size, longest, unblinding)
+            self._store(temporary, sha256, unblinding)
+        return Archived(sha256, size, self.path_of(sha256), longest, new=True)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Archive many files with one sync instead of one for each.
+
+        Inside, new files have temporary names (and are found by `open` and `check`); they get their own when
+        the block ends, after everything has reached the disk. Where the block raises, none of them is kept.
+        """
+        if self._batch is not None:
+            raise RuntimeError("batches of sources do not nest")
+        pending: dict[str, _Pending] = {}
+        self._batch = pending
+        try:
+            yield
+            self._finish_batch(pending)
+        finally:
+            self._batch = None
+            for item in pending.values():
+                item.temporary.unlink(missing_ok=True)
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The content as it was received, as a binary stream.
+
+        Raises IntegrityFailure where the archive does not hold it, and while reading where the stored file is
+        damaged or ends early.
+        """
+        location = self._location(sha256)
+        try:
+            raw = location.open("rb")
+        except FileNotFoundError as error:
+            raise _missing(sha256, location) from error
+        return io.BufferedReader(_Content(raw, location, sha256), buffer_size=BLOCK)
+
+    def check(self, sha256: str) -> int:
+        """Read the stored content and compare it with its hash; returns its size in bytes as received.
+
+        Raises IntegrityFailure where it is missing, damaged or altered.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        with self.open(sha256) as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+                size += len(block)
+        if digest.hexdigest() != sha256:
+            raise _damaged(sha256, self._location(sha256), f"its content has the hash {digest.hexdigest()}")
+        return size
+
+    def _location(self, sha256: str) -> Path:
+        pending = self._batch.get(sha256) if self._batch else None
+        return pending.temporary if pending else self.path_of(sha256)
+
+    def _known(self, sha256: str, size: int, longest: int, unblinding: bool) -> Archived:
+        if unblinding:
+            # Received before as an ordinary file: what is now known to unblind is closed to the others.
+            gid, mode = self._study.unblinded_file_access()
+            set_mode(self._location(sha256), mode, gid)
+        return Archived(sha256, size, self.path_of(sha256), longest, new=False)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[_Temporary]:
+        self._study.require_owner("archive sources")
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=self._study.sources_dir)
+        except OSError as error:
+            raise write_error(error, "The source archive") from error
+        temporary = _Temporary(Path(name), os.fdopen(descriptor, "wb"))
+        try:
+            with temporary.stream:
+                yield temporary
+        except OSError as error:
+            raise write_error(error, "The source archive") from error
+        finally:
+            if not temporary.keep:
+                temporary.path.unlink(missing_ok=True)
+
+    def _store(self, temporary: _Temporary, sha256: str, unblinding: bool) -> None:
+        temporary.stream.flush()
+        gid, mode = self._gid, self._modes.source_file
+        if unblinding:
+            gid, mode = self._study.unblinded_file_access()
+        set_mode(temporary.path, mode, gid)
+        final = self.path_of(sha256)
+        if self._batch is not None:
+            self._batch[sha256] = _Pending(temporary.path, final)
+            temporary.keep = True
+            return
+        os.fsync(temporary.stream.fileno())
+        self._make_folder(final.parent)
+        os.rename(temporary.path, final)
+        temporary.keep = True
+        sync_folder(final.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return
+        set_mode(folder, self._modes.sources, self._gid)
+        sync_folder(folder.parent)
+
+    def _finish_batch(self, pending: dict[str, _Pending]) -> None:
+        try:
+            _sync_all([item.temporary for item in pending.values()])
+            for item in pending.values():
+                self._make_folder(item.final.parent)
+                os.rename(item.temporary, item.final)
+            for folder in {item.final.parent for item in pending.values()}:
+                sync_folder(folder)
+        except OSError as error:
+            raise write_error(error, "The source archive") from error
+
+
+class _Content(io.RawIOBase):
+    """What an archived file holds, as a raw stream.
+
+    zstandard's own reader takes a file that ends in the middle for its regular end; here the size announced
+    in the frame has to be reached, so that a damaged archive is never read as a shorter file.
+    """
+
+    def __init__(self, raw: BinaryIO, location: Path, sha256: str) -> None:
+        self._raw = raw
+        self._stream = zstandard.ZstdDecompressor().stream_reader(raw, read_size=BLOCK)
+        self._location = location
+        self._sha256 = sha256
+        self._left: int | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            if self._left is None:
+                header = self._raw.read(_FRAME_HEADER)
+                self._raw.seek(0)
+                self._left = zstandard.get_frame_parameters(header).content_size
+            count = self._stream.readinto(buffer)
+        except zstandard.ZstdError as error:
+            raise _damaged(self._sha256, self._location, str(error)) from error
+        self._left -= count
+        if count == 0 and self._left != 0:
+            raise _damaged(self._sha256, self._location, f"it ends {self._left} bytes early")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    try:
+        # O_NONBLOCK: opening a named pipe nobody writes to would wait forever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileRefused(
+            f"{path} cannot be read: {error.strerror}.",
+            remedy="Check the name and the permissions of the file.",
+            path=path,
+        ) from error
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise FileRefused(f"{path} is not a regular file.", remedy="Name files, or a folder of files.", path=path)
+        yield stream, before
+
+
+@contextmanager
+def _compressing(target: BinaryIO, size: int) -> Iterator[zstandard.ZstdCompressionWriter]:
+    threads = min(os.cpu_count() or 1, 4) if size >= _THREADS_FROM else 0
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=threads, write_checksum=True)
+    with compressor.stream_writer(target, size=size, closefd=False) as writer:
+        yield writer
+
+
+def _copy_hashed(
+    source: BinaryIO, target: zstandard.ZstdCompressionWriter | None, path: Path | None
+) -> tuple[str, int, int]:
+    """Read all of `source`, write it to `target`; returns (sha256, bytes, longest line in the sense of
+    Archived).
+    """
+    digest = hashlib.sha256()
+    size = longest = open_line = 0
+    # Hashing releases the interpreter lock: in a thread of its own it runs beside the compressor.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        hashing: Future[None] | None = None
+        while block := _read_block(source, path):
+            if hashing is not None:
+                hashing.result()
+            if len(block) == BLOCK:
+                hashing = pool.submit(digest.update, block)
+            else:  # the last block, or the only one: not worth a thread
+                digest.update(block)
+                hashing = None
+            size += len(block)
+            # Two searches a block, not one a line: lines inside one block are shorter than the block.
+            first = block.find(b"\n")
+            if first < 0:
+                open_line += len(block)
+            else:
+                longest = max(longest, open_line + first)
+                open_line = len(block) - block.rfind(b"\n") - 1
+            if target is not None:
+                target.write(block)
+        if hashing is not None:
+            hashing.result()
+    return digest.hexdigest(), size, max(longest, open_line)
+
+
+def _read_block(source: BinaryIO, path: Path | None) -> bytes:
+    try:
+        return source.read(BLOCK)
+    except OSError as error:
+        raise FileRefused(
+            f"{path} cannot be read to its end: {error.strerror}.",
+            effect="Nothing of it was taken.",
+            remedy="Check the disk or network folder it is on, then import it again.",
+            path=path,
+        ) from error
+
+
+def _check_unchanged(path: Path, before: os.stat_result, stream: BinaryIO, size: int) -> None:
+    after = os.fstat(stream.fileno())
+    if (before.st_size, before.st_mtime_ns, size) != (after.st_size, after.st_mtime_ns, after.st_size):
+        raise _changed(path, before, stream)
+
+
+def _changed(path: Path, before: os.stat_result, stream: BinaryIO) -> FileRefused:
+    after = os.fstat(stream.fileno())
+    return FileRefused(
+        f"{path} changed while it was read ({before.st_size} bytes before, {after.st_size} after).",
+        effect="Nothing of it was taken.",
+        remedy="Import it again when it is complete.",
+        path=path,
+    )
+
+
+def _damaged(sha256: str, location: Path, finding: str) -> IntegrityFailure:
+    return IntegrityFailure(
+        f"The archived source {location} is damaged: {finding}.",
+        effect="Nothing was changed; releases made from it are not affected, but cannot be made again.",
+        remedy="Bring it back from the backup of sources/, or remove it and import the original file again.",
+        path=location,
+        sha256=sha256,
+    )
+
+
+def _missing(sha256: str, location: Path) -> IntegrityFailure:
+    return IntegrityFailure(
+        f"The source {location} is missing from the archive.",
+        effect="Nothing was changed; releases made from it are not affected, but cannot be made again.",
+        remedy="Bring sources/ back from the backup, or import the original file again.",
+        path=location,
+        sha256=sha256,
+    )
+
+
+def _sync_all(files: list[Path]) -> None:
+    """Bring `files`, all on one file system, to the disk: one call where Linux offers it, else one by one."""
+    if not files:
+        return
+    if sys.platform == "linux":
+        descriptor = os.open(files[0], os.O_RDONLY)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0:
+                return
+        except AttributeError:
+            pass  # a C library without syncfs
+        finally:
+            os.close(descriptor)
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,433 @@
+"""Doses: what was planned, what the device was told, what was given, and how the three meet."""
+
+from __future__ import annotations
+
+from store.schema import AMOUNT, Column, Table, received
+from store.tables_subject import SUBJECT_ID
+
+DRUG = Column("drug", "VARCHAR", "Drug as the protocol or source names it", blinding="never")
+CHANNEL = Column("channel", "VARCHAR", "Channel of a multi-channel device; NULL for one channel")
+UNIT = Column("amount_unit", "VARCHAR", "UCUM unit of the amounts", blinding="never")
+PLANNED = Column("planned_amount", AMOUNT, "Amount planned; NULL is not stated, 0 is zero", blinding="never")
+
+DOSE_EVENT = received(
+    "dose_event",
+    "One row per dose a device or form reports: bolus, basal segment, injection, application, opening, release, ...",
+    [
+        SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Device (device.device_id); NULL when the source names none"),
+        Column("native_key", "VARCHAR", "The device's own sequence number or event id"),
+        CHANNEL,
+        DRUG,
+        Column("drug_role", "drug_role", "study, rescue or background drug; NULL is study"),
+        Column("kind", "dose_kind", "What the event is", required=True),
+        Column("shape", "dose_shape", "Shape of a delivery"),
+        Column("trigger", "dose_trigger", "What started it"),
+        Column("intent", "dose_intent", "Why: scheduled, as needed, titration, algorithm, clinician"),
+        Column(
+            "start_local",
+            "TIMESTAMP",
+            "Start as the device or form shows it (naive local time)",
+            required=True,
+        ),
+        Column("end_local", "TIMESTAMP", "End as the device or form shows it"),
+        Column("start_utc", "TIMESTAMP", "Start in UTC; NULL when not derivable (date only, unknown zone)"),
+        Column("end_utc", "TIMESTAMP", "End in UTC"),
+        Column("start_precision", "time_precision", "How exact start_local is", required=True),
+        Column("time_anchor", "time_anchor", "Which moment the source gave"),
+        Column("utc_offset_min", "SMALLINT", "Offset of local time from UTC, minutes"),
+        Column("offset_source", "offset_source", "Where the offset comes from"),
+        Column("clock_correction_s", "INTEGER", "Correction applied to the device clock, seconds"),
+        Column("clock_rule", "VARCHAR", "Rule that corrected the clock"),
+        Column("time_uncertain", "BOOLEAN", "TRUE: out of timing statistics, in dose totals"),
+        Column("planned_amount", AMOUNT, "Amount planned as the record itself states it", blinding="never"),
+        Column(
+            "programmed_amount",
+            AMOUNT,
+            "Amount the device was told; NULL not reported, 0 zero",
+            check="programmed_amount >= 0",
+            blinding="never",
+        ),
+        Column(
+            "delivered_amount",
+            AMOUNT,
+            "Amount given; NULL not reported, 0 zero",
+            check="delivered_amount >= 0",
+            blinding="never",
+        ),
+        UNIT,
+        Column("programmed_basis", "amount_basis", "Basis of programmed_amount", blinding="never"),
+        Column("delivered_basis", "amount_basis", "Basis of delivered_amount", blinding="never"),
+        Column("volume", AMOUNT, "Volume given in volume_unit", check="volume >= 0", blinding="never"),
+        Column("volume_unit", "VARCHAR", "UCUM unit of volume", blinding="never"),
+        Column(
+            "concentration",
+            AMOUNT,
+            "Concentration of the drug on this row",
+            check="concentration >= 0",
+            blinding="never",
+        ),
+        Column("concentration_unit", "VARCHAR", "UCUM unit of concentration", blinding="never"),
+        Column("programmed_rate", AMOUNT, "Programmed rate in rate_unit", blinding="never"),
+        Column("delivered_rate", AMOUNT, "Delivered rate in rate_unit", blinding="never"),
+        Column("rate_unit", "VARCHAR", "UCUM unit of rates", blinding="never"),
+        Column("programmed_duration_s", "INTEGER", "Programmed duration, seconds", blinding="never"),
+        Column("delivered_duration_s", "INTEGER", "Delivered duration, seconds", blinding="never"),
+        Column("status", "dose_status", "How the delivery ended"),
+        Column("stop_reason", "stop_reason", "Why it stopped early"),
+        Column(
+            "exclude_reason",
+            "exclude_reason",
+            "Why the event is no therapeutic dose (prime, test, ...); NULL is a dose",
+        ),
+        Column("route", "VARCHAR", "Route of administration"),
+        Column("body_site", "VARCHAR", "Anatomical site"),
+        Column("lot", "VARCHAR", "Lot of the drug", blinding="never"),
+        Column("firmware", "VARCHAR", "Firmware at the time, where the row states it", blinding="infer"),
+        Column("alarm", "VARCHAR", "Alarm on the row, product-neutral code"),
+    ],
+    identity=("subject_id", "device_id", "native_key"),
+    sort=("subject_id", "start_local", "source_id", "line"),
+)
+
+PLANNED_DOSE_RECORDED = received(
+    "planned_dose_recorded",
+    "Planned doses as the data record them (SDTM EC with ECPRESP = Y or ECMOOD = SCHEDULED)",
+    [
+        SUBJECT_ID,
+        Column("plan_seq", "VARCHAR", "Sequence in the source (SDTM ECSEQ)", required=True),
+        DRUG,
+        CHANNEL,
+        Column(
+            "planned_at",
+            "TIMESTAMP",
+            "Planned start, local; midnight when only the date is stated",
+            required=True,
+        ),
+        Column("planned_precision", "time_precision", "How exact planned_at is", required=True),
+        PLANNED,
+        UNIT,
+        Column("occurred", "BOOLEAN", "Whether the record says it was taken (SDTM ECOCCUR)"),
+        Column("reason", "VARCHAR", "Why not, where the row itself says so (SDTM ECREASOC)"),
+    ],
+    identity=("subject_id", "plan_seq"),
+)
+
+PLANNED_DOSE = Table(
+    "planned_dose",
+    "Every planned dose: recorded plans first, else generated from the regimen of the subject's period",
+    (
+        SUBJECT_ID,
+        Column("planned_no", "INTEGER", "Running number within the subject, in time order", required=True),
+        DRUG,
+        CHANNEL,
+        Column("period_order", "INTEGER", "Treatment period; NULL outside any", blinding="never"),
+        Column("planned_at", "TIMESTAMP", "Planned start, local time of the site", required=True),
+        Column("window_start", "TIMESTAMP", "Earliest start that counts as in window"),
+        Column("window_end", "TIMESTAMP", "Latest start that counts as in window"),
+        PLANNED,
+        UNIT,
+        Column(
+            "status",
+            "planned_status",
+            "expected, held by the investigator, as needed, not required",
+            required=True,
+        ),
+        Column("basis", "planned_basis", "recorded in the data or generated from the protocol", required=True),
+        Column("hold_reason", "VARCHAR", "Why it was held"),
+    ),
+    key=("subject_id", "planned_no"),
+    origin="derived",
+    sort=("subject_id", "planned_no"),
+)
+
+DOSE_MATCH = Table(
+    "dose_match",
+    "Planned doses and dose events joined one to one; every missed dose is a row",
+    (
+        SUBJECT_ID,
+        Column("planned_no", "INTEGER", "planned_dose.planned_no; NULL for an extra dose"),
+        Column("status", "match_status", "taken, late, missed, extra, held, unmonitored", required=True),
+        Column(
+            "dose_date",
+            "DATE",
+            "Dosing day (day start of the protocol), of the plan or of the extra event",
+            required=True,
+        ),
+        Column("planned_at", "TIMESTAMP", "Planned start, local"),
+        Column("event_at", "TIMESTAMP", "Start of the matched event, local"),
+        Column("delay_s", "BIGINT", "event_at minus planned_at, seconds; NULL when either is a date only"),
+        Column("period_order", "INTEGER", "Treatment period by the event's (else the plan's) day", blinding="never"),
+        Column("in_period", "BOOLEAN", "FALSE: the dose lies outside every treatment period of the subject"),
+        DRUG,
+        CHANNEL,
+        PLANNED,
+        Column("programmed_amount", AMOUNT, "Amount the device was told", blinding="never"),
+        Column("delivered_amount", AMOUNT, "Amount given", blinding="never"),
+        UNIT,
+        Column("delivered_basis", "amount_basis", "Basis of delivered_amount", blinding="never"),
+        Column(
+            "within_limits",
+            "BOOLEAN",
+            "Delivered within the protocol's limits of planned; NULL not assessable",
+        ),
+        Column("source_id", "VARCHAR", "Source file of the dose event; NULL when missed"),
+        Column("line", "BIGINT", "Line of the dose event in it"),
+    ),
+    key=("subject_id", "planned_no", "source_id", "line"),
+    origin="derived",
+    sort=("subject_id", "dose_date", "planned_no", "source_id", "line"),
+)
+
+EXPOSURE = received(
+    "exposure",
+    "Administrations and constant-dosing intervals as recorded (SDTM EX)",
+    [
+        SUBJECT_ID,
+        Column("exposure_seq", "VARCHAR", "Sequence in the source (SDTM EXSEQ)", required=True),
+        Column("device_id", "VARCHAR", "Device where stated"),
+        DRUG,
+        Column("amount", AMOUNT, "Amount of one dose", blinding="never"),
+        UNIT,
+        Column("dose_form", "VARCHAR", "Dose form", blinding="infer"),
+        Column("frequency", "VARCHAR", "Dosing frequency (CDISC FREQ)", blinding="infer"),
+        Column("route", "VARCHAR", "Route"),
+        Column("epoch", "VARCHAR", "Epoch"),
+        Column("start_date", "DATE", "First day", required=True),
+        Column("end_date", "DATE", "Last day; NULL is not recorded"),
+        Column("lot", "VARCHAR", "Lot", blinding="never"),
+    ],
+    identity=("subject_id", "exposure_seq"),
+    withheld=True,
+)
+
+REGIMEN = Table(
+    "regimen",
+    "Dosing rules of protocol.toml by arm and period",
+    (
+        Column("arm_code", "VARCHAR", "Arm; NULL for every arm", blinding="never"),
+        Column("period_order", "INTEGER", "Period; NULL for every period"),
+        Column("subject_id", "VARCHAR", "Subject; NULL for every subject"),
+        DRUG,
+        CHANNEL,
+        Column("dosing_kind", "dosing_kind", "Kind of dosing", required=True, blinding="never"),
+        PLANNED,
+        UNIT,
+        Column("every_h", "DOUBLE", "Hours between doses; NULL when at clock times", blinding="never"),
+        Column("clock_times", "VARCHAR", "Clock times, comma separated", blinding="never"),
+        Column(
+            "window_before_min",
+            "DOUBLE",
+            "Minutes before the planned time that are in window",
+            blinding="never",
+        ),
+        Column(
+            "window_after_min",
+            "DOUBLE",
+            "Minutes after the planned time that are in window",
+            blinding="never",
+        ),
+    ),
+    key=("arm_code", "period_order", "subject_id", "drug", "channel"),
+    origin="protocol",
+    sort=("arm_code", "period_order", "subject_id", "drug", "channel"),
+    subject_level=False,
+    withheld=True,
+)
+
+PRESCRIPTION = received(
+    "prescription",
+    "Dated prescriptions (titration, changes) of a subject",
+    [
+        SUBJECT_ID,
+        DRUG,
+        CHANNEL,
+        Column("start_at", "TIMESTAMP", "Valid from, local", required=True),
+        Column("end_at", "TIMESTAMP", "Valid to; NULL until the next"),
+        PLANNED,
+        UNIT,
+        Column("rate", AMOUNT, "Prescribed rate in rate_unit", blinding="never"),
+        Column("rate_unit", "VARCHAR", "UCUM unit of rate", blinding="never"),
+    ],
+    identity=("subject_id", "drug", "channel", "start_at"),
+    withheld=True,
+)
+
+HOLD = Table(
+    "hold",
+    "Intervals in which the investigator withheld dosing",
+    (
+        SUBJECT_ID,
+        Column("start_date", "DATE", "First day", required=True),
+        Column("end_date", "DATE", "Last day"),
+        Column("reason", "VARCHAR", "Reason as recorded"),
+        Column("basis", "VARCHAR", "Where it is recorded", required=True),
+    ),
+    key=("subject_id", "start_date"),
+    origin="derived",
+    sort=("subject_id", "start_date"),
+)
+
+DEVICE_EVENT = received(
+    "device_event",
+    "Alarms, occlusions, suspends, refills, mode and clock changes of devices",
+    [
+        Column("subject_id", "VARCHAR", "Subject, once assigned"),
+        Column("device_id", "VARCHAR", "Device", required=True),
+        Column("native_key", "VARCHAR", "The device's own sequence number"),
+        Column(
+            "event",
+            "VARCHAR",
+            "Product-neutral code: alarm, occlusion, suspend, resume, refill, clock_change, ...",
+            required=True,
+        ),
+        Column("code", "VARCHAR", "Code as the device gives it", blinding="never"),
+        Column("start_local", "TIMESTAMP", "Start as shown by the device", required=True),
+        Column("end_local", "TIMESTAMP", "End"),
+        Column("start_utc", "TIMESTAMP", "Start in UTC"),
+        Column("detail", "VARCHAR", "Text of the device", blinding="never"),
+    ],
+    identity=("device_id", "native_key"),
+)
+
+WEAR_INTERVAL = received(
+    "wear_interval",
+    "Intervals a device was worn or on the body",
+    [
+        SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Device"),
+        Column("start_local", "TIMESTAMP", "On", required=True),
+        Column("end_local", "TIMESTAMP", "Off; NULL when not recorded"),
+        Column("start_utc", "TIMESTAMP", "On, UTC"),
+        Column("end_utc", "TIMESTAMP", "Off, UTC"),
+        Column("body_site", "VARCHAR", "Anatomical site"),
+    ],
+    identity=("subject_id", "device_id", "start_local"),
+)
+
+RESERVOIR_FILL = received(
+    "reservoir_fill",
+    "Fills, residual volumes and refills of reservoirs",
+    [
+        SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Device", required=True),
+        CHANNEL,
+        DRUG,
+        Column("filled_at", "TIMESTAMP", "Refill, local", required=True),
+        Column("filled_volume", AMOUNT, "Volume filled in volume_unit", blinding="never"),
+        Column("residual_volume", AMOUNT, "Volume withdrawn before filling", blinding="never"),
+        Column("volume_unit", "VARCHAR", "UCUM unit", blinding="never"),
+        Column("concentration", AMOUNT, "Concentration filled", blinding="never"),
+        Column("concentration_unit", "VARCHAR", "UCUM unit of concentration", blinding="never"),
+    ],
+    identity=("subject_id", "device_id", "channel", "filled_at"),
+    withheld=True,
+)
+
+RECOMMENDATION = received(
+    "recommendation",
+    "Dose recommendations of an algorithm and what became of them",
+    [
+        SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Device"),
+        Column("native_key", "VARCHAR", "The algorithm's own id"),
+        Column("recommended_at", "TIMESTAMP", "Local time", required=True),
+        Column("recommended_amount", AMOUNT, "Recommended", blinding="never"),
+        Column("accepted_amount", AMOUNT, "Accepted", blinding="never"),
+        UNIT,
+        Column("decision", "VARCHAR", "accepted, overridden, expired", blinding="never"),
+        Column("decision_at", "TIMESTAMP", "When decided", blinding="never"),
+        Column("reason", "VARCHAR", "Reason of an override", blinding="never"),
+        Column("algorithm_version", "VARCHAR", "Version", blinding="never"),
+        Column("bound_min", AMOUNT, "Lower bound in force", blinding="never"),
+        Column("bound_max", AMOUNT, "Upper bound in force", blinding="never"),
+    ],
+    identity=("subject_id", "device_id", "native_key", "recommended_at"),
+    withheld=True,
+)
+
+REFERENCE_MEASUREMENT = received(
+    "reference_measurement",
+    "Weighed or assayed amounts against which a device is compared",
+    [
+        Column("subject_id", "VARCHAR", "Subject, NULL for bench series"),
+        Column("device_id", "VARCHAR", "Device", required=True),
+        Column("measured_at", "TIMESTAMP", "Local time", required=True),
+        Column("measurement", "VARCHAR", "weight, residual volume, assay", required=True),
+        Column("value", AMOUNT, "Value in unit", blinding="never"),
+        Column("unit", "VARCHAR", "UCUM unit", blinding="never"),
+    ],
+    identity=("device_id", "measured_at", "measurement"),
+    withheld=True,
+)
+
+OBSERVATION = received(
+    "observation",
+    "Vitals and other observations that stand beside the doses they drive",
+    [
+        SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Measuring device"),
+        Column("code", "VARCHAR", "What was observed", required=True),
+        Column("observed_at", "TIMESTAMP", "Local time", required=True),
+        Column("observed_utc", "TIMESTAMP", "UTC"),
+        Column("value", "DOUBLE", "Value in unit", blinding="never"),
+        Column("value_text", "VARCHAR", "Value as text where not a number", blinding="never"),
+        Column("unit", "VARCHAR", "UCUM unit"),
+        Column("valid", "BOOLEAN", "FALSE when the source marks it invalid"),
+    ],
+    identity=("subject_id", "device_id", "code", "observed_at"),
+)
+
+CONTROL_TOTAL = received(
+    "control_total",
+    "Totals the device itself reports, used only to reconcile",
+    [
+        Column("subject_id", "VARCHAR", "Subject, once assigned"),
+        Column("device_id", "VARCHAR", "Device", required=True),
+        Column("total_date", "DATE", "Device-local day", required=True),
+        Column("measure", "VARCHAR", "What is totalled: bolus, basal, all, doses", required=True),
+        Column("reported_total", AMOUNT, "Total as reported", blinding="never"),
+        Column(
+            "summed_total",
+            AMOUNT,
+            "Sum of the events of that day; NULL before reconciliation",
+            blinding="never",
+        ),
+        UNIT,
+    ],
+    identity=("device_id", "total_date", "measure"),
+)
+
+MONITORING_INTERVAL = Table(
+    "monitoring_interval",
+    "When a subject's dosing was monitored, dark (no data) or off study",
+    (
+        SUBJECT_ID,
+        Column("start_date", "DATE", "First day", required=True),
+        Column("end_date", "DATE", "Last day", required=True),
+        Column("state", "monitoring_state", "monitored, dark, off_study", required=True),
+        Column("basis", "VARCHAR", "What it rests on", required=True),
+    ),
+    key=("subject_id", "start_date"),
+    origin="derived",
+    sort=("subject_id", "start_date"),
+)
+
+DOSE_TABLES: tuple[Table, ...] = (
+    REGIMEN,
+    PRESCRIPTION,
+    HOLD,
+    PLANNED_DOSE_RECORDED,
+    PLANNED_DOSE,
+    DOSE_EVENT,
+    DOSE_MATCH,
+    EXPOSURE,
+    DEVICE_EVENT,
+    WEAR_INTERVAL,
+    RESERVOIR_FILL,
+    RECOMMENDATION,
+    REFERENCE_MEASUREMENT,
+    OBSERVATION,
+    CONTROL_TOTAL,
+    MONITORING_INTERVAL,
+)

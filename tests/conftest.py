@@ -1,0 +1,42 @@
+"""What all tests share: where real files are, and which tests need files from outside the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sample_data
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SHARED.is_dir():
+        return
+    absent = pytest.mark.skip(reason=f"needs the reference files of {SHARED.name}/ beside the repository")
+    for item in items:
+        if item.get_closest_marker("external"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference files; only for tests marked `external`."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def autoinjector_dir() -> Path:
+    return sample_data.path("autoinjector")
+
+
+@pytest.fixture(scope="session")
+def pilot_dir() -> Path:
+    return sample_data.path("cdisc_pilot")

@@ -1,0 +1,147 @@
+"""The full-screen app: which screens there are, and how keys reach them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import App
+from textual.screen import Screen
+
+from tui.keymap import Press
+from tui.pages import ReleaseUnreadable
+from tui.screens.patients import PatientsScreen
+from tui.screens.place import Place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tui.desk import Desk
+    from tui.widgets.row_table import Rows
+
+
+class DosetrailApp(App[None]):
+    """One session over one release.
+
+    Every key is taken here and awaited before the next one is looked at, so keys typed ahead on a slow line do
+    what they would have done typed slowly. Textual's bindings, focus, command palette and toasts are not used.
+    """
+
+    ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = None
+    CSS = "Screen { background: ansi_default; color: ansi_default; overflow: hidden; }"
+    TITLE = "dosetrail"
+
+    def __init__(self, desk: Desk, first_rows: Rows) -> None:
+        super().__init__(ansi_color=True)
+        self.animation_level = "none"
+        self.desk = desk
+        self._first_rows = first_rows
+        self.failure: Exception | None = None
+        """What ended the app, when a defect did."""
+
+    def get_default_screen(self) -> Screen[None]:
+        """Patients, with its rows read before the first paint."""
+        screen = PatientsScreen(self.desk, self._first_rows)
+        self.install_screen(screen, screen.NAME)
+        return screen
+
+    @property
+    def last_export(self) -> Path | None:
+        """The file written last in this session."""
+        if not self.is_screen_installed("exports"):
+            return None
+        screen = self.get_screen("exports")
+        return getattr(screen, "last_written", None)
+
+    @property
+    def place(self) -> Place:
+        """The screen that is shown."""
+        assert isinstance(self.screen, Place)
+        return self.screen
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pasted text go to the screen that is shown; everything else is Textual's."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._press(Press(event.key, event.character))
+        elif isinstance(event, events.Paste) and not event.is_forwarded:
+            self.place.paste(event.text)
+        else:
+            await super().on_event(event)
+
+    async def _press(self, press: Press) -> None:
+        if press.key in ("ctrl+c", "ctrl+q"):
+            self.exit()
+            return
+        try:
+            await self.place.press(press)
+        except ReleaseUnreadable as problem:
+            self.place.status.say(self.desk.glyphs.text(problem))
+
+    async def go_to(self, name: str) -> None:
+        """Show a place as it was left; records that were open are closed. Patients lies below all other places."""
+        while self.place.is_record or (name == PatientsScreen.NAME and len(self.screen_stack) > 1):
+            await self.pop_screen()
+        if self.place.NAME == name:
+            return
+        if not self.is_screen_installed(name):
+            self.install_screen(await self._make(name), name)
+        if self.place.NAME == PatientsScreen.NAME:
+            await self.push_screen(name)
+        else:
+            await self.switch_screen(name)
+
+    async def action_patients(self) -> None:
+        """2"""
+        await self.go_to("patients")
+
+    async def action_arms(self) -> None:
+        """5"""
+        await self.go_to("arms")
+
+    async def action_exports(self) -> None:
+        """6"""
+        await self.go_to("exports")
+
+    async def action_imports(self) -> None:
+        """i"""
+        await self.go_to("imports")
+
+    async def action_export(self) -> None:
+        """x: the exports, with what is shown now chosen already."""
+        from tui.screens.exports import ExportsScreen
+
+        below = self.place
+        words = below.pane.wish.filter if isinstance(below, PatientsScreen) else ""
+        await self.go_to("exports")
+        assert isinstance(self.screen, ExportsScreen)
+        self.screen.choose_for(below.NAME, words)
+
+    def action_reserved(self) -> None:
+        """1, 3 and 4 keep their meaning for later."""
+        self.place.status.say("Worklist, queries, quarantine actions: in a later version")
+
+    async def action_help(self) -> None:
+        """?"""
+        from tui.screens.help import HelpScreen
+
+        await self.push_screen(HelpScreen(self.desk, self.place))
+
+    async def _make(self, name: str) -> Place:
+        """A place, with what it shows read before it is painted."""
+        if name == "arms":
+            from tui.screens.arms import read_arms
+
+            return await read_arms(self.desk)
+        if name == "imports":
+            from tui.screens.imports import read_imports
+
+            return await read_imports(self.desk)
+        from tui.screens.exports import ExportsScreen
+
+        return ExportsScreen(self.desk)
+
+    def _fatal_error(self) -> None:
+        """Textual would print a traceback with local variables: text of the data, unsanitised, in the terminal."""
+        self.failure = self._exception
+        self._close_messages_no_wait()

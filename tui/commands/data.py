@@ -1,0 +1,178 @@
+"""`import`, `release`, `status`, `verify`, `rebuild`: making releases, and knowing how the study stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tui.commands.options import JsonOption, StudyOption, open_study, study_word
+
+if TYPE_CHECKING:
+    from store.study import Study
+    from tui.report import FileReport, ImportReport
+
+
+def import_files(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Files and folders to import.")],
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Import files and publish a release with everything in them.
+
+    What cannot be used goes to quarantine with its reason; what was imported before changes nothing.
+
+    Example: dosetrail import --study my-trial transfers/2026-11-22
+    """
+    from tui.pipeline import import_paths
+    from tui.progress import progress_line
+
+    opened = open_study(context, study)
+    with progress_line() as progress:
+        report = import_paths(opened, paths, progress)
+    _print_report(opened, report, json)
+    return report.exit_code
+
+
+def release(context: typer.Context, study: StudyOption = None, json: JsonOption = False) -> int:
+    """Publish a release when protocol, ledger or program changed since the last one.
+
+    Example: dosetrail release --study my-trial
+    """
+    from tui.pipeline import make_release
+    from tui.progress import progress_line
+
+    opened = open_study(context, study)
+    with progress_line() as progress:
+        report = make_release(opened, progress)
+    _print_report(opened, report, json)
+    return report.exit_code
+
+
+def _print_report(study: Study, report: ImportReport, as_json: bool) -> None:
+    from tui.output import write_json, write_lines, write_paragraph
+
+    if as_json:
+        write_json(report.to_json())
+        return
+    _print_files(report.files)
+    for message in report.messages:
+        write_paragraph(message)
+    held = sum(file.quarantined for file in report.files)
+    if held:
+        write_paragraph(f"{held:,} rows are in quarantine; reasons: dosetrail status {study_word(study)}")
+    if report.release is None:
+        write_lines(["Nothing new: the release stays as it is."])
+    else:
+        write_lines([f"Release {report.release} is published ({report.seconds:.1f} s)."])
+    write_lines([f"Ledger head {report.ledger_head}@{report.ledger_seq}"])
+
+
+def _print_files(files: list[FileReport]) -> None:
+    from tui.output import write_lines, write_paragraph
+    from tui.tables import Column, print_table
+
+    taken = [file for file in files if file.status in ("imported", "duplicate_file")]
+    if taken:
+        columns = [
+            Column("file", gives_way=True),
+            Column("read as", gives_way=True),
+            *(Column(title, ">") for title in ("rows", "new", "duplicate", "superseded", "quarantined")),
+        ]
+        print_table(
+            columns,
+            (
+                (Path(file.path).name, _read_as(file), *_counted(file))
+                for file in taken
+            ),
+        )  # fmt: skip
+        write_lines([""])
+    for file in taken:
+        for note in file.notes:
+            write_paragraph(f"{Path(file.path).name}: {note}")
+    for status, word in (("failed", "NOT IMPORTED"), ("ignored", "ignored")):
+        for file in files:
+            if file.status == status:
+                write_paragraph(f"{word}  {Path(file.path).name}: {file.reason}")
+
+
+def _read_as(file: FileReport) -> str:
+    words = " ".join(filter(None, (file.format, file.dataset)))
+    return f"{words}, known file" if file.status == "duplicate_file" else words
+
+
+def _counted(file: FileReport) -> list[str]:
+    counts = (file.read, file.new, file.duplicate, file.superseded, file.quarantined)
+    return [f"{count:,}" for count in counts]
+
+
+def status(context: typer.Context, study: StudyOption = None, json: JsonOption = False) -> int:
+    """Show how the study stands: release, ledger, files, quarantine, what waits for the next release.
+
+    Example: dosetrail status --study my-trial
+    """
+    from tui.output import write_json
+    from tui.study_status import print_status, read_status
+
+    state = read_status(open_study(context, study))
+    if json:
+        write_json(state.to_json())
+    else:
+        print_status(state)
+    return 0
+
+
+def verify(
+    context: typer.Context,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HASH[@SEQ]",
+            help="A ledger head printed earlier: proves that nothing before it was lost or altered.",
+            show_default=False,
+        ),
+    ] = None,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Check ledger, source files and release against each other and against an anchor.
+
+    Example: dosetrail verify --anchor 3fa9c1d2e4b5a697@120
+    """
+    from store.ledger_chain import parse_anchor
+    from store.verify import require_sound, verify_study
+    from tui.output import write_json, write_lines
+    from tui.progress import progress_line
+    from tui.tables import Column, print_table
+
+    opened = open_study(context, study)
+    if anchor is not None:
+        parse_anchor(anchor)
+    with progress_line() as progress:
+        checks = verify_study(opened, anchor, lambda name: progress(f"checking {name}"))
+    sound = all(check.ok for check in checks)
+    if json and sound:
+        write_json({"study": str(opened.root), "sound": sound, "checks": [vars(check) for check in checks]})
+    elif not json:
+        rows = [("ok" if check.ok else "FAILED", check.name, check.detail) for check in checks]
+        print_table([Column(""), Column("what"), Column("found", gives_way=True)], rows)
+        write_lines([""])
+    require_sound(checks)
+    return 0
+
+
+def rebuild(
+    context: typer.Context,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Only say what this version of the program would change.")
+    ] = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Make the current release again from sources, ledger and recorded protocols.
+
+    Example: dosetrail rebuild --compare
+    """
+    raise NotImplementedError

@@ -1,0 +1,54 @@
+"""Options that many commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from store.study import Study
+
+STUDY_VARIABLE = "DOSETRAIL_STUDY"
+
+StudyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--study",
+        "-s",
+        metavar="PATH",
+        help="Study folder. Without it: DOSETRAIL_STUDY, else the current folder.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")]
+UnblindedOption = Annotated[
+    bool,
+    typer.Option("--unblinded", help="Blinded trials: read the unblinded release, if you may."),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Every row, not only the first ones.")]
+
+
+def study_path(context: typer.Context, given: Path | None) -> Path:
+    """The study folder meant: the command's --study, the program's --study, DOSETRAIL_STUDY, the current
+    folder.
+    """
+    from_program = context.find_root().params.get("study")
+    named = given or from_program or os.environ.get(STUDY_VARIABLE)
+    return Path(named) if named else Path.cwd()
+
+
+def open_study(context: typer.Context, given: Path | None) -> Study:
+    """The study meant, opened; raises NoStudy."""
+    from store.study import open_study as open_folder
+
+    return open_folder(study_path(context, given))
+
+
+def study_word(study: Study) -> str:
+    """`--study PATH` as it has to be typed to mean this study from any folder."""
+    import shlex
+
+    return f"--study {shlex.quote(str(study.root))}"

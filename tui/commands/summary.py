@@ -1,0 +1,96 @@
+"""`dosetrail summary`: the results of a release by arm, as stored; for another data cut, computed anew."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tui.commands.options import AllOption, JsonOption, StudyOption, UnblindedOption, open_study
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from store.study import Study
+    from tui.reading import Reader
+
+
+class Family(str, Enum):
+    """Families of results as typed; `_` in the table, `-` on the command line."""
+
+    accuracy = "accuracy"
+    compliance = "compliance"
+    adverse_events = "adverse-events"
+    enrolment = "enrolment"
+    exposure = "exposure"
+
+
+def summary(
+    context: typer.Context,
+    family: Annotated[
+        Family | None, typer.Argument(help="One family of results; without it all of them.", show_default=False)
+    ] = None,
+    cutoff: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Events up to this day (site's time), computed anew.",
+            show_default=False,
+        ),
+    ] = None,
+    population: Annotated[
+        str | None, typer.Option(help="Only results of this population.", show_default=False)
+    ] = None,
+    all_terms: AllOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+    unblinded: UnblindedOption = False,
+) -> int:
+    """Print dose accuracy, compliance, adverse events, enrolment and exposure by arm.
+
+    --json prints the rows of the table `result`.
+
+    Example: dosetrail summary adverse-events --all
+    """
+    from tui.output import write_json
+    from tui.reading import open_release
+    from tui.summary_text import print_summary
+
+    opened = open_study(context, study)
+    with open_release(opened, unblinded=unblinded) as reader:
+        rows = (
+            read_rows(reader) if cutoff is None else compute_rows(opened, reader, cutoff.date(), unblinded=unblinded)
+        )
+        rows = _chosen(rows, family, population)
+        if json:
+            write_json({**reader.facts.to_json(), "rows": rows})
+        else:
+            print_summary(reader, rows, all_terms=all_terms)
+    return 0
+
+
+def read_rows(reader: Reader) -> list[dict[str, Any]]:
+    """All rows of `result` in their stored order."""
+    return reader.records("SELECT * FROM result ORDER BY rowid") if False else reader.records("SELECT * FROM result")
+
+
+def compute_rows(study: Study, reader: Reader, cutoff: date, *, unblinded: bool) -> list[dict[str, Any]]:
+    """The results as they would be with another data cut; nothing is stored."""
+    from analysis.derive import derive_study
+    from analysis.frames import DerivedFrames
+    from analysis.results import compute_results
+    from store.errors import UsageProblem
+    from store.release_frames import read_frames
+
+    if reader.facts.blinded:
+        raise UsageProblem(
+            "A blinded release holds pooled figures at its own data cut; others need the arms.",
+            remedy="Set data_cut in protocol.toml for the next release, or ask the unblinded role (--unblinded).",
+        )
+    protocol = _recorded_protocol(study, reader.facts.protocol_sha256)
+    stored = read_frames(reader.con)
+    derived = derive_study(stored, protocol, cutoff)
+    return compute_results(DerivedFrames(stored, derived), protocol, cutoff).to_dicts()

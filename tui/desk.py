@@ -1,0 +1,52 @@
+"""What every screen of one session shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui.glyphs import Glyphs
+from tui.pages import Pages
+
+
+@dataclass(frozen=True)
+class ExportWish:
+    """What the export screen asks for."""
+
+    what: str
+    """Name of the export as `dosetrail export` takes it."""
+    format: str
+    """csv, xlsx, parquet, json or markdown."""
+    target: Path
+    filter: str = ""
+    """Words of the patients' filter line; empty for all of them."""
+
+
+Exporter = Callable[[ExportWish], str]
+"""Writes an export and returns a sentence that says what was written where.
+
+Raises ExportRefused, or OSError when the file cannot be written."""
+
+
+class ExportRefused(Exception):
+    """The export was not written; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The open release, the signs the terminal can draw, and what the app may do besides reading."""
+
+    pages: Pages
+    glyphs: Glyphs
+    study: str
+    """Name of the study as printed in titles."""
+    folder: Path
+    """The study folder, for the command lines shown."""
+    exporter: Exporter | None = None
+    """None: exports are shown as a command line only."""
+
+    @property
+    def release_label(self) -> str:
+        """Release number and, in a blinded trial, that word."""
+        return f"release {self.pages.release}{'  BLINDED' if self.pages.blinded else ''}"

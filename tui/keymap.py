@@ -1,0 +1,149 @@
+"""Every key of the app, as data: what the key line shows, what help lists and what a key press runs are one list.
+
+Only plain keys: nothing needs Ctrl, Alt, a function key or a mouse, so the app works in PuTTY, tmux and screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Key:
+    """One action and the keys that run it."""
+
+    press: tuple[str, ...]
+    """Names of keys as Textual gives them."""
+    shown: str
+    """The key as printed, in ASCII."""
+    action: str
+    """The screen's method `action_...`."""
+    label: str
+    """Word on the key line."""
+    meaning: str
+    """Sentence in help."""
+    rank: int = 5
+    """Key line: low ranks stay when the line is short; 0 is never on it."""
+
+
+@dataclass(frozen=True)
+class Press:
+    """A key as the terminal sent it: its name, and the character when it is one."""
+
+    key: str
+    character: str | None = None
+
+    @property
+    def printable(self) -> str:
+        """The character when it may be typed into a line, else nothing."""
+        char = self.character or ""
+        return char if len(char) == 1 and char.isprintable() else ""
+
+
+MOVING = (
+    Key(("down", "j"), "Down j", "down", "", "Next row or line", 0),
+    Key(("up", "k"), "Up k", "up", "", "Previous row or line", 0),
+    Key(("pagedown",), "PgDn", "turn_down", "", "One page down", 0),
+    Key(("pageup",), "PgUp", "turn_up", "", "One page up", 0),
+    Key(("home",), "Home", "first", "", "First row", 0),
+    Key(("end",), "End", "last", "", "Last row", 0),
+)
+
+LISTS = (
+    Key(("slash",), "/", "filter", "filter", "Filter the rows while you type; Enter keeps, Esc clears", 2),
+    Key(("s",), "s", "sort", "sort", "Sort: then the letter of a column; the same letter again reverses", 3),
+    Key(("r",), "r", "reset", "reset", "Forget filter and sort order", 6),
+)
+
+EVERYWHERE = (
+    Key(("2",), "2", "patients", "Patients", "Patients", 4),
+    Key(("5",), "5", "arms", "Arms", "Results by arm", 4),
+    Key(("6",), "6", "exports", "Exports", "Export tables and results", 7),
+    Key(("i",), "i", "imports", "Imports", "What was imported, and what is in quarantine", 7),
+    Key(("1", "3", "4"), "1 3 4", "reserved", "", "Worklist, queries, quarantine: in a later version", 0),
+    Key(("question_mark",), "?", "help", "help", "Keys that are valid here; type to search, Enter runs", 1),
+    Key(("escape", "backspace"), "Esc", "back", "", "Back by one level; never leaves the app", 0),
+    Key(("q",), "q", "leave", "quit", "Leave: back from a record, out of the app from a place 1-6", 8),
+)
+
+SCREENS: dict[str, tuple[Key, ...]] = {
+    "patients": (
+        Key(("enter",), "Enter", "open", "open", "Open the patient", 1),
+        *LISTS,
+        Key(("x",), "x", "export", "export", "Export this list", 5),
+        *MOVING,
+    ),
+    "patient": (
+        Key(("enter",), "Enter", "open", "record", "Show all fields of the row and where it came from", 2),
+        Key(("tab",), "Tab", "next_tab", "next tab", "Next tab", 1),
+        Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Previous tab", 0),
+        Key(("n",), "n", "next_patient", "next", "Next patient of the filtered list", 2),
+        Key(("p",), "p", "previous_patient", "previous", "Previous patient of the filtered list", 3),
+        Key(("escape", "backspace"), "Esc", "back", "back", "Back to the list", 2),
+        *LISTS,
+        *MOVING,
+    ),
+    "record": (
+        Key(("n",), "n", "next_record", "next", "Next row of the list", 1),
+        Key(("p",), "p", "previous_record", "previous", "Previous row of the list", 1),
+        Key(("escape", "backspace"), "Esc", "back", "back", "Back to the list", 1),
+        *MOVING,
+    ),
+    "arms": (
+        Key(("enter",), "Enter", "open", "figure", "Show the figure in full: counts, interval, method", 1),
+        Key(("tab",), "Tab", "next_tab", "next family", "Next family of results", 2),
+        Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Previous family of results", 0),
+        Key(("slash",), "/", "filter", "filter", "Filter the figures while you type; Enter keeps, Esc clears", 3),
+        Key(("x",), "x", "export", "export", "Export the results", 5),
+        *MOVING,
+    ),
+    "figure": (Key(("escape", "backspace"), "Esc", "back", "back", "Back to the figures", 1), *MOVING),
+    "imports": (
+        Key(("enter",), "Enter", "open", "record", "Show the file or the quarantined row in full", 1),
+        Key(("tab",), "Tab", "next_tab", "files/quarantine", "Files, or rows in quarantine", 2),
+        Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Files, or rows in quarantine", 0),
+        *LISTS,
+        *MOVING,
+    ),
+    "exports": (
+        Key(("enter",), "Enter", "write", "write", "Write the export", 1),
+        Key(("f",), "f", "format", "format", "Next format", 2),
+        Key(("t",), "t", "target", "path", "Type another path", 3),
+        *MOVING,
+    ),
+    "help": (
+        Key(("enter",), "Enter", "run", "run this", "Run the action", 1),
+        Key(("escape", "backspace"), "Esc", "back", "close", "Close help", 1),
+        *MOVING[:4],
+    ),
+}
+"""Keys of each screen. What a screen says about a key wins over `EVERYWHERE`.
+
+Kept free for what comes later: a (answer, accept), e (edit), d (reject), z (undo), y Y (copy), g (go to subject),
+f (counts), Space and * (marks), = (filter like this), + (log an event), : (command line), ` (last view), m o u v w.
+"""
+
+
+def keys_of(screen: str) -> tuple[Key, ...]:
+    """All keys of a screen, its own first; keys it redefines are not listed twice."""
+    own = SCREENS[screen]
+    taken = {name for key in own for name in key.press}
+    return (*own, *(key for key in EVERYWHERE if not taken.issuperset(key.press)))
+
+
+def find_key(keys: tuple[Key, ...], name: str) -> Key | None:
+    """The first of `keys` that the key called `name` runs."""
+    return next((key for key in keys if name in key.press), None)
+
+
+def key_line(keys: tuple[Key, ...], width: int) -> str:
+    """As many `shown label` pairs as fit in `width` cells, the important ones, in the order of `keys`."""
+    listed = [key for key in keys if key.rank and key.label]
+    while listed and _line_width(listed) > width:
+        # The last of the least important: keys of the screen stand before those of everywhere.
+        listed.remove(max(reversed(listed), key=lambda key: key.rank))
+    return " " + "  ".join(f"{key.shown} {key.label}" for key in listed)
+
+
+def _line_width(keys: list[Key]) -> int:
+    return 1 + sum(len(key.shown) + 1 + len(key.label) for key in keys) + 2 * (len(keys) - 1)

@@ -1,0 +1,247 @@
+"""The app's only door to a release: DuckDB, read-only, in pages.
+
+The release is attached to an in-memory database, so nothing locks or changes it and a newer release can be published
+meanwhile. A view of each canonical table stands beside it with every column of the schema: a column that a blinded
+release withholds reads NULL, and no screen has to ask. Lists are materialised once and shown through order tables of
+row ids, so a page costs a few milliseconds whatever the filter and the sort order are.
+
+DuckDB refuses two calls on one connection at a time; every thread therefore gets its own cursor. One of its connections
+costs about 1 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from tui.filters import Condition, Field, read_filter
+from tui.widgets.row_table import Row
+
+T = TypeVar("T")
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+PASSING_LISTS_KEPT = 6
+"""Materialised lists of patients held at once; those left first are forgotten first."""
+
+TABLES_READ = (
+    "subject",
+    "site",
+    "arm",
+    "treatment_period",
+    "population",
+    "device",
+    "device_assignment",
+    "device_event",
+    "dose_event",
+    "dose_match",
+    "planned_dose",
+    "exposure",
+    "adverse_event",
+    "adverse_event_derived",
+    "disposition",
+    "monitoring_interval",
+    "source_file",
+    "quarantine",
+    "result",
+    "build_info",
+)
+
+
+class ReleaseUnreadable(Exception):
+    """The release cannot be opened or read; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a list is made of: a query over the canonical tables, and its fields in the order of the query."""
+
+    sql: str
+    fields: tuple[Field, ...]
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Values of the query's $names."""
+    lasting: bool = False
+    """Held until the release is closed: the list of a place, to which one comes back."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a list should be shown."""
+
+    filter: str = ""
+    sort: str = ""
+    """Key of the field to sort by; empty for the order of the source."""
+    descending: bool = False
+
+
+class Pages:
+    """One open release. Raises ReleaseUnreadable when the file is missing, damaged or no release."""
+
+    def __init__(self, release: Path) -> None:
+        self._release = release
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pages")
+        self._local = threading.local()
+        self._names = iter(range(1, 1_000_000_000))
+        self._lists: OrderedDict[Source, str] = OrderedDict()
+        self._lists_lock = threading.Lock()
+        try:
+            self._connection = duckdb.connect(
+                ":memory:",
+                config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
+            )
+            path = str(release).replace("'", "''")
+            self._connection.execute(f"ATTACH '{path}' AS release (READ_ONLY)")
+            self._make_views()
+        except duckdb.Error as error:
+            raise ReleaseUnreadable(
+                f"The release {release} cannot be read ({_first_line(error)}). Nothing was changed. "
+                "`dosetrail status` says which release is current; `dosetrail rebuild` makes it again."
+            ) from error
+        # No query of the app reads another file; a mistake in one must not be able to either.
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+        number, state = self.query("SELECT release, blinding_state FROM build_info")[0]
+        self.release = int(number)
+        self.blinded: bool = state == "blinded"
+        """Arms, treatments and amounts are withheld; figures are pooled."""
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._connection.close()
+
+    def query(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, on the calling thread's own cursor. Raises ReleaseUnreadable."""
+        return self._execute(sql, parameters).fetchall()
+
+    def records(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """All rows of a query as column name to value. Raises ReleaseUnreadable."""
+        cursor = self._execute(sql, parameters)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Do `job` on a thread, so that the screen stays alive; the keys typed meanwhile wait their turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+
+    def open_list(self, source: Source, wish: Wish) -> PagedRows:
+        """The rows of `source` as wished. Raises FilterProblem for a filter that cannot be understood."""
+        condition = read_filter(wish.filter, source.fields)
+        with self._lists_lock:
+            table = self._materialised(source)
+            order = self._order_table(table, condition, wish)
+        return PagedRows(self, table, order)
+
+    def _execute(self, sql: str, parameters: Parameters = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._cursor().execute(sql, parameters)
+        except duckdb.Error as error:
+            raise ReleaseUnreadable(
+                f"The release could not be read ({_first_line(error)}). Nothing was changed; "
+                "`dosetrail verify` checks it"
+            ) from error
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._local.cursor = self._connection.cursor()
+        return cursor
+
+    def _materialised(self, source: Source) -> str:
+        table = self._lists.get(source)
+        if table is None:
+            table = f"list_{next(self._names)}"
+            self._execute(f"CREATE TABLE {table} AS {source.sql}", dict(source.parameters))
+            self._lists[source] = table
+            passing = [source for source in self._lists if not source.lasting]
+            if len(passing) > PASSING_LISTS_KEPT:
+                self.query(f"DROP TABLE {self._lists.pop(passing[0])}")
+        else:
+            self._lists.move_to_end(source)
+        return table
+
+    def _order_table(self, table: str, condition: Condition, wish: Wish) -> str | None:
+        if not condition.sql and not wish.sort:
+            return None
+        where = f"WHERE {condition.sql}" if condition.sql else ""
+        order = f"_of_{next(self._names)}"
+        by = f'ORDER BY "{wish.sort}" {"DESC" if wish.descending else "ASC"} NULLS LAST, rowid' if wish.sort else ""
+        self._execute(
+            f"CREATE TABLE {order} AS SELECT rowid AS row_id FROM {table} {where} {by}",
+            list(condition.parameters),
+        )
+        return order
+
+    def _make_views(self) -> None:
+        from store.tables import TABLES
+        from store.vocabulary import VOCABULARIES
+
+        held: dict[str, set[str]] = {}
+        for table, column in self._connection.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() "
+            "WHERE database_name = 'release' AND schema_name = 'main'"
+        ).fetchall():
+            held.setdefault(table, set()).add(column)
+        if "subject" not in held or "build_info" not in held:
+            raise ReleaseUnreadable(
+                f"{self._release} is no dosetrail release. Nothing was changed. "
+                "`dosetrail status` says which release is current."
+            )
+        for name in TABLES_READ:
+            columns = []
+            for column in TABLES[name].columns:
+                kind = "VARCHAR" if column.type in VOCABULARIES else column.type
+                held_here = column.name in held.get(name, ())
+                columns.append(f'"{column.name}"' if held_here else f'NULL::{kind} AS "{column.name}"')
+            rows = f"FROM release.main.{name}" if name in held else "WHERE false"
+            self._connection.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} {rows}")
+
+
+class PagedRows:
+    """The rows of one list in one order; reads a page on the calling thread."""
+
+    def __init__(self, pages: Pages, table: str, order: str | None) -> None:
+        self._pages = pages
+        self._table = table
+        self._order = order
+        self._count = int(pages.query(f"SELECT count(*) FROM {order or table}")[0][0])
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def fetch(self, start: int, stop: int) -> list[Row]:
+        """Rows at positions `start` to `stop` (exclusive)."""
+        if self._order is None:
+            sql = f"SELECT rowid, * FROM {self._table} WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
+        else:
+            # Positions are the row ids of the order table, so only the row groups of the page are read.
+            sql = (
+                f"SELECT list.rowid, list.* FROM (SELECT rowid AS place, row_id FROM {self._order} "
+                f"WHERE rowid >= ? AND rowid < ?) AS page JOIN {self._table} AS list ON list.rowid = page.row_id "
+                "ORDER BY place"
+            )
+        return [Row(row_id, tuple(values)) for row_id, *values in self._pages.query(sql, (start, stop))]
+
+    def position(self, row_id: int) -> int | None:
+        """Where a row stands in this order."""
+        if self._order is None:
+            return row_id if row_id < self._count else None
+        found = self._pages.query(f"SELECT rowid FROM {self._order} WHERE row_id = ?", (row_id,))
+        return int(found[0][0]) if found else None
+
+    def close(self) -> None:
+        """Forget this order."""
+        if self._order is not None:
+            self._pages.query(f"DROP TABLE IF EXISTS {self._order}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

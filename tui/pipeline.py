@@ -1,0 +1,358 @@
+"""From files to a release: the one place that knows importers, store and analysis together.
+
+Order of a run: recognise -> archive -> read -> resolve and store -> analyse -> one ledger transaction (the commit) ->
+swap. Killed before the commit nothing happened; killed after it, the next command that may write finishes the swap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from importers.agreement import check_agreement
+from importers.base import Parsed, ReadContext, Recognised, SourceFile
+from importers.discover import Input, find_inputs
+from importers.registry import importer_of
+from store.blinding import write_blinded_file
+from store.build import BuildInputs, Built, ReleaseBuilder
+from store.errors import DosetrailError, FileRefused
+from store.facts import (
+    IMPORT_SOURCE,
+    MAKE_RELEASE,
+    RECORD_PROTOCOL,
+    Facts,
+    SourceFact,
+    facts_of_release,
+    read_facts,
+    read_releases,
+)
+from store.ledger import Entry
+from store.locking import import_lock
+from store.protocol_file import RecordedProtocol, load_protocol, parse_protocol
+from store.publish import building_folder, checkpoint, finish_interrupted, publish, sweep
+from store.retention import prune
+from store.sources import SourceArchive
+from tui.analyst import ANALYST
+from tui.report import FileReport, ImportReport
+from tui.version import program_version
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from store.study import Study
+
+Progress = Callable[[str], None]
+
+TRIAL_FILE = "trial.duckdb"
+UNBLINDED_FILE = "unblinded.duckdb"
+
+
+def quiet(stage: str) -> None:
+    """Progress nobody watches."""
+
+
+def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) -> ImportReport:
+    """Import files and folders into a study and publish one release for the whole run.
+
+    Files that cannot be read are reported and do not stop the others. Nothing new: no release.
+    Raises ``DosetrailError`` (not the owner, another import running, protocol mistakes, disk full).
+    """
+    started = time.monotonic()
+    study.require_owner("import")
+    with import_lock(study):
+        messages = _tidy(study)
+        protocol = load_protocol(study.protocol_path)
+        run = _Run(study, protocol, progress)
+        with run.builder() as builder:
+            run.read_inputs(find_inputs(paths, protocol.protocol.source), builder.con)
+            if run.new_files:
+                run.publish_with(builder)
+            head = study.ledger.head()
+    messages.extend(run.messages)
+    return ImportReport(run.reports, run.release, head.hash, head.seq, time.monotonic() - started, messages)
+
+
+def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
+    """Publish a release when the protocol, the program or the ledger changed since the last one; else change
+    nothing."""
+    started = time.monotonic()
+    study.require_owner("make a release")
+    with import_lock(study):
+        messages = _tidy(study)
+        run = _Run(study, load_protocol(study.protocol_path), progress)
+        if run.outdated():
+            with run.builder() as builder:
+                run.publish_with(builder)
+        head = study.ledger.head()
+    return ImportReport(run.reports, run.release, head.hash, head.seq, time.monotonic() - started, messages)
+
+
+class _Run:
+    """One run that may end in a release."""
+
+    def __init__(self, study: Study, protocol: RecordedProtocol, progress: Progress) -> None:
+        self.study = study
+        self.protocol = protocol
+        self.progress = progress
+        self.archive = SourceArchive(study)
+        self.rows = study.ledger.read()
+        self.facts = read_facts(self.rows)
+        self.releases = read_releases(self.rows)
+        self.received_utc = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        self.reports: list[FileReport] = []
+        self.messages: list[str] = []
+        self.new_files: list[tuple[SourceFact, Parsed, FileReport]] = []
+        self.release: int | None = None
+        self._folder: Path | None = None
+
+    @contextlib.contextmanager
+    def builder(self) -> Iterator[ReleaseBuilder]:
+        """A release file in a temporary folder of the study; removed again when the run does not publish it."""
+        with building_folder(self.study) as folder:
+            self._folder = folder
+            with ReleaseBuilder(folder / TRIAL_FILE, self.progress) as builder:
+                yield builder
+
+    def outdated(self) -> bool:
+        if not self.releases:
+            return True
+        last = self.releases[-1]
+        return (
+            last.protocol_sha256 != self.protocol.sha256
+            or last.program_version != program_version()
+            or any(row.seq > last.seq and row.action not in (MAKE_RELEASE, "export") for row in self.rows)
+        )
+
+    def read_inputs(self, inputs: list[Input], con: duckdb.DuckDBPyConnection) -> None:
+        """Archive and read every input; failures become reports."""
+        known_sizes = {fact.size for fact in self.facts.sources}
+        for item in inputs:
+            started = time.monotonic()
+            report = FileReport(path=str(item.path), status="failed")
+            self.reports.append(report)
+            if item.ignored is not None:
+                report.status, report.reason = "ignored", item.ignored
+                continue
+            if item.error is not None or item.recognised is None:
+                report.reason = item.error
+                continue
+            self.progress(f"reading {item.path.name}")
+            try:
+                self._read_one(item, item.recognised, report, con, known_sizes)
+            except FileRefused as error:
+                report.reason = f"{error.message} {error.remedy}"
+            except DosetrailError as error:
+                if error.exit_code != 1:
+                    raise
+                report.reason = f"{error.message} {error.remedy}"
+            report.seconds = time.monotonic() - started
+        self._refuse_disagreeing()
+
+    def _read_one(
+        self,
+        item: Input,
+        recognised: Recognised,
+        report: FileReport,
+        con: duckdb.DuckDBPyConnection,
+        known_sizes: set[int],
+    ) -> None:
+        report.format, report.dataset = recognised.format, recognised.dataset
+        archived = self.archive.archive(item.path, known_sizes=known_sizes)
+        report.sha256 = archived.sha256
+        known = self.facts.source(archived.sha256)
+        if known is not None or any(fact.sha256 == archived.sha256 for fact, _, _ in self.new_files):
+            report.status, report.reason = "duplicate_file", "the same bytes were imported before"
+            self._count_duplicate_file(report, archived.sha256)
+            return
+        checkpoint("archived")
+        file = SourceFile(item.path, item.path.name, archived.sha256)
+        context = ReadContext(self.protocol.protocol, item.source, con)
+        parsed = importer_of(recognised.format).parse(file, recognised, context)
+        fact = SourceFact(
+            sha256=archived.sha256,
+            name=item.path.name,
+            size=archived.size,
+            format=parsed.format,
+            dataset=parsed.dataset,
+            mode=parsed.mode,
+            source_name=item.source.name if item.source else None,
+            protocol_sha256=self.protocol.sha256,
+            exported_utc=parsed.exported_utc,
+            received_utc=self.received_utc,
+        )
+        report.status, report.read, report.notes = "imported", parsed.rows_read, parsed.notes
+        self.new_files.append((fact, parsed, report))
+
+    def _count_duplicate_file(self, report: FileReport, sha256: str) -> None:
+        """A file received again counts as read; all its rows are duplicates (its own fate stands in source_file)."""
+        for row in self.rows:
+            if row.action == IMPORT_SOURCE and row.record == f"source/{sha256}":
+                report.read = report.duplicate = row.new_value.get("rows_read", 0)
+
+    def _refuse_disagreeing(self) -> None:
+        """Files of one snapshot data set in one run must agree, else none of them is used."""
+        by_dataset: dict[tuple[str, str], list[tuple[SourceFact, Parsed, FileReport]]] = {}
+        for entry in self.new_files:
+            if entry[0].mode == "snapshot":
+                by_dataset.setdefault((entry[0].format, entry[0].dataset), []).append(entry)
+        for entries in by_dataset.values():
+            first = entries[0]
+            for other in entries[1:]:
+                sentence = check_agreement(first[0].name, first[1], other[0].name, other[1])
+                if sentence is None:
+                    continue
+                for entry in entries:
+                    entry[2].status, entry[2].reason = "failed", sentence
+                self.new_files = [entry for entry in self.new_files if entry not in entries]
+                break
+
+    def publish_with(self, builder: ReleaseBuilder) -> None:
+        """Build from all facts and the new files, then commit and swap."""
+        assert self._folder is not None
+        number = (self.releases[-1].number if self.releases else 0) + 1
+        facts = self.facts.with_sources([fact for fact, _, _ in self.new_files], self.protocol.sha256)
+        parsed_new = {fact.sha256: parsed for fact, parsed, _ in self.new_files}
+        files = [
+            (fact, parsed_new[fact.sha256] if fact.sha256 in parsed_new else self._read_archived(fact, builder.con))
+            for fact in facts.sources
+        ]
+        checkpoint("parsed")
+        built = builder.finish(
+            BuildInputs(facts, self.protocol, self.rows, number, program_version(), self.received_utc, ANALYST), files
+        )
+        del files
+        builder.con.close()
+        shutil.rmtree(self._folder / "spill", ignore_errors=True)
+        if self.protocol.protocol.study.state == "blinded":
+            self._split_blinded(self._folder)
+        checkpoint("built")
+        self.archive.archive_bytes(self.protocol.text.encode())
+        publish(self.study, self._folder, number, self._entries(number, facts, built))
+        self.release = number
+        for fact, _, report in self.new_files:
+            counts = built.counts[fact.source_id]
+            report.new, report.duplicate = counts.new, counts.duplicate
+            report.superseded, report.quarantined = counts.superseded, counts.quarantined
+            report.first_event, report.last_event = counts.first_event, counts.last_event
+        prune(self.study)
+
+    def _split_blinded(self, folder: Path) -> None:
+        """Turn the full release file into the pair: unblinded.duckdb as built, trial.duckdb with what may be shown."""
+        full = folder / UNBLINDED_FILE
+        (folder / TRIAL_FILE).rename(full)
+        for column in write_blinded_file(full, folder / TRIAL_FILE):
+            self.messages.append(
+                f"{column.table}.{column.column} is withheld from the blinded release: "
+                f"{column.values} of its values occur in one arm only."
+            )
+
+    def _read_archived(self, fact: SourceFact, con: duckdb.DuckDBPyConnection) -> Parsed:
+        assert self._folder is not None
+        return read_archived(self.study, self.archive, fact, self.protocol, con, self._folder)
+
+    def _entries(self, number: int, facts: Facts, built: Built) -> list[Entry]:
+        assert self._folder is not None
+        entries = []
+        if self.facts.protocol_sha256 != self.protocol.sha256:
+            entries.append(
+                Entry(RECORD_PROTOCOL, f"protocol/{self.protocol.sha256}", old=self.facts.protocol_sha256, new=None)
+            )
+        for fact, parsed, _ in self.new_files:
+            value = {**fact.to_json(), "release": number, "rows_read": parsed.rows_read}
+            entries.append(Entry(IMPORT_SOURCE, f"source/{fact.sha256}", new=value))
+        entries.append(
+            Entry(
+                MAKE_RELEASE,
+                f"release/{number:06d}",
+                new={
+                    "release": number,
+                    "built_from_seq": facts.seq,
+                    "protocol_sha256": self.protocol.sha256,
+                    "digest": built.digest,
+                    "file_sha256": {path.name: _sha256(path) for path in sorted(self._folder.glob("*.duckdb"))},
+                    "program_version": program_version(),
+                },
+            )
+        )
+        return entries
+
+
+def read_archived(
+    study: Study,
+    archive: SourceArchive,
+    fact: SourceFact,
+    current: RecordedProtocol,
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+) -> Parsed:
+    """Read a file again from the archive, under the protocol whose reading keys are pinned to it."""
+    protocol = current
+    if fact.protocol_sha256 != current.sha256:
+        with archive.open(fact.protocol_sha256) as stream:
+            protocol = parse_protocol(stream.read().decode(), study.protocol_path)
+    source = next((entry for entry in protocol.protocol.source if entry.name == fact.source_name), None)
+    copy = folder / f"source-{fact.source_id}{''.join(Path(fact.name).suffixes)}"
+    try:
+        with archive.open(fact.sha256) as stream, copy.open("wb") as target:
+            shutil.copyfileobj(stream, target, 1 << 20)
+        file = SourceFile(copy, fact.name, fact.sha256)
+        recognised = Recognised(fact.format, fact.dataset)
+        return importer_of(fact.format).parse(file, recognised, ReadContext(protocol.protocol, source, con))
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def rebuild_into(study: Study, folder: Path, number: int | None, progress: Progress = quiet) -> tuple[int, Built, str]:
+    """Build a past release again (the newest without ``number``) at ``folder/trial.duckdb``.
+
+    Returns its number, what was built, and the digest recorded when it was committed.
+    """
+    rows = study.ledger.read()
+    releases = read_releases(rows)
+    release = next((entry for entry in reversed(releases) if number is None or entry.number == number), None)
+    if release is None:
+        raise DosetrailError(
+            f"There is no release {number}." if number else "No release was made yet.",
+            remedy="dosetrail status lists the releases; dosetrail import makes one.",
+        )
+    archive = SourceArchive(study)
+    with archive.open(release.protocol_sha256) as stream:
+        protocol = parse_protocol(stream.read().decode(), study.protocol_path)
+    facts = facts_of_release(rows, release)
+    with ReleaseBuilder(folder / TRIAL_FILE, progress) as builder:
+        files = [(fact, read_archived(study, archive, fact, protocol, builder.con, folder)) for fact in facts.sources]
+        built = builder.finish(
+            BuildInputs(
+                facts,
+                protocol,
+                [row for row in rows if row.seq <= release.built_from_seq],
+                release.number,
+                program_version(),
+                dt.datetime.now(dt.UTC).replace(tzinfo=None),
+                ANALYST,
+            ),
+            files,
+        )
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    return release.number, built, release.digest
+
+
+def _tidy(study: Study) -> list[str]:
+    """Finish what a killed run committed, remove what it did not."""
+    messages = []
+    finished = finish_interrupted(study)
+    if finished is not None:
+        messages.append(f"Release {finished} had been committed by a run that was interrupted; it is now current.")
+    sweep(study)
+    return messages
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,291 @@
+"""How the commands read a release: one door, read-only, with every table and column of the schema in its
+place.
+
+The release is attached to an in-memory database, so nothing locks or changes it and a newer one can be
+published meanwhile. A view of each canonical table stands beside it with every column; a column that a
+blinded release withholds reads NULL.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store.errors import IntegrityFailure, NotAllowed, UsageProblem
+from store.study import Study
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+    from tui.pages import Source
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    # An extension that is not there is looked for on the network, which delays a query by seconds.
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # A table name in a query must never find a Python variable of this program.
+    "python_enable_replacements": False,
+    # In memory only: a query too large for memory says so instead of leaving files in the user's folder.
+    "temp_directory": "",
+    "TimeZone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What every output says about the release it was read from."""
+
+    study: str
+    title: str
+    release: int
+    ledger_head: str
+    """HASH@SEQ of the ledger row the release is a function of."""
+    blinding: str
+    """open; blinded (arms and amounts withheld); unblinded (the other file of a blinded trial)."""
+    data_cut: date | None
+    built_utc: datetime
+    program_version: str
+    protocol_sha256: str
+
+    @property
+    def blinded(self) -> bool:
+        return self.blinding == "blinded"
+
+    @property
+    def data_cut_words(self) -> str:
+        return self.data_cut.isoformat() if self.data_cut else "all data"
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "study": self.study,
+            "release": self.release,
+            "ledger_head": self.ledger_head,
+            "blinding": self.blinding,
+            "data_cut": self.data_cut,
+        }
+
+
+class Reader:
+    """One open release. Rows as tuples, as records or as a polars frame."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, facts: ReleaseFacts, file: Path) -> None:
+        self.con = con
+        self.facts = facts
+        self.file = file
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        return self.con.execute(sql, parameters).fetchall()
+
+    def records(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """All rows as column name -> value."""
+        result = self.con.execute(sql, parameters)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def frame(self, sql: str) -> pl.DataFrame:
+        """All rows as a polars frame."""
+        frame: pl.DataFrame = self.con.sql(sql).pl()
+        return frame
+
+    def open_list(self, source: Source, words: str = "", order: str = "") -> str:
+        """A temporary table of a list that the app shows too, filtered by the same words; returns its name.
+
+        `order` is an ORDER BY list; without one the rows stand in the order of the source. Raises
+        UsageProblem for words that cannot be understood.
+        """
+        from tui.filters import FilterProblem, read_filter
+
+        try:
+            condition = read_filter(words, source.fields)
+        except FilterProblem as error:
+            raise UsageProblem(
+                f"The filter cannot be understood: {error}.", remedy="See: dosetrail patients --help", filter=words
+            ) from error
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE listed AS {source.sql}", dict(source.parameters))
+        where = f"WHERE {condition.sql}" if condition.sql else ""
+        by = f"{order}, rowid" if order else "rowid"
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE shown AS SELECT * FROM listed {where} ORDER BY {by}",
+            list(condition.parameters),
+        )
+        return "shown"
+
+    def table_columns(self, table: str) -> list[str]:
+        """The columns a table has in this release, without those it withholds; empty for no table of the
+        release.
+        """
+        return [
+            name
+            for (name,) in self.rows(
+                "SELECT column_name FROM duckdb_columns() WHERE database_name = 'release' "
+                "AND schema_name = 'main' AND table_name = ? ORDER BY column_index",
+                [table],
+            )
+        ]
+
+    def meanings(self, table: str) -> dict[str, str]:
+        """Column -> comment, as the release itself says."""
+        return dict(
+            self.rows(
+                "SELECT column_name, coalesce(comment, '') FROM duckdb_columns() "
+                "WHERE database_name = 'release' AND schema_name = 'main' AND table_name = ?",
+                [table],
+            )
+        )
+
+
+def release_file(study: Study, *, unblinded: bool = False) -> Path:
+    """The file of the current release to read; raises UsageProblem before the first release, NotAllowed."""
+    release = study.current_release()
+    if release is None:
+        raise UsageProblem(
+            f"The study {study.root} has no release yet.",
+            effect="Nothing was read or changed.",
+            remedy=f"Import its files first: dosetrail import --study {study.root} FILES",
+            study=study.root,
+        )
+    file = release.unblinded if unblinded else release.trial
+    if unblinded and not _exists(file):
+        raise UsageProblem(
+            f"Release {release.number} has no unblinded part: the trial is open, or it was unblinded.",
+            effect="Nothing was read or changed.",
+            remedy="Leave --unblinded out.",
+            study=study.root,
+        )
+    return file
+
+
+@contextmanager
+def open_release(study: Study, *, unblinded: bool = False) -> Iterator[Reader]:
+    """The current release of `study`. Raises UsageProblem, NotAllowed, IntegrityFailure."""
+    file = release_file(study, unblinded=unblinded)
+    with open_release_file(file, name=study_name(study), title=study_title(study), unblinded=unblinded) as reader:
+        yield reader
+
+
+@contextmanager
+def open_release_file(file: Path, *, name: str, title: str = "", unblinded: bool = False) -> Iterator[Reader]:
+    """The release in `file`, as `study` and `title`."""
+    con = _attached(file, "release")
+    try:
+        _make_views(con, file)
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+        yield Reader(con, _read_facts(con, name, title, unblinded), file)
+    finally:
+        con.close()
+
+
+def open_for_queries(file: Path) -> duckdb.DuckDBPyConnection:
+    """A connection for queries that people write: the release as `trial`, nothing else, and no way out of
+    it.
+    """
+    con = _attached(file, "trial")
+    con.execute("USE trial")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def study_name(study: Study) -> str:
+    """The study's id as its protocol says, else the folder's name."""
+    return _study_section(study).get("id") or study.root.name
+
+
+def study_title(study: Study) -> str:
+    return _study_section(study).get("title", "")
+
+
+def _study_section(study: Study) -> dict[str, str]:
+    # tomllib alone: checking the whole protocol takes 60 ms, and a mistake in it must not stop reading a
+    # release.
+    try:
+        section = tomllib.loads(study.protocol_path.read_text(encoding="utf-8")).get("study", {})
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in section.items() if isinstance(value, str)}
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except PermissionError:
+        return True
+
+
+def _attached(file: Path, name: str) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    con = duckdb.connect(":memory:", config=CONFIG)
+    path = str(file).replace("'", "''")
+    try:
+        con.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+    except duckdb.Error as error:
+        con.close()
+        if "Permission denied" in str(error):
+            raise NotAllowed(
+                f"{file} may not be read by this account.",
+                effect="Nothing was read or changed.",
+                remedy="Ask the study's owner to add your account to the group that may read it.",
+                path=file,
+            ) from error
+        raise _unreadable(file) from error
+    return con
+
+
+def _unreadable(file: Path) -> IntegrityFailure:
+    return IntegrityFailure(
+        f"The release {file} cannot be read: it is damaged or no release of dosetrail.",
+        effect="Nothing was changed; sources and ledger hold everything it was made from.",
+        remedy="Make it again from sources and ledger: dosetrail rebuild",
+        path=file,
+    )
+
+
+def _make_views(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+    from store.tables import TABLES
+    from store.vocabulary import VOCABULARIES
+
+    held: dict[str, set[str]] = {}
+    for table, column in con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'release' AND schema_name = 'main'"
+    ).fetchall():
+        held.setdefault(table, set()).add(column)
+    if "build_info" not in held or "result" not in held:
+        raise _unreadable(file)
+    for name, table in TABLES.items():
+        columns = []
+        for column in table.columns:
+            kind = "VARCHAR" if column.type in VOCABULARIES else column.type
+            present = column.name in held.get(name, ())
+            columns.append(f'"{column.name}"' if present else f'NULL::{kind} AS "{column.name}"')
+        rows = f"FROM release.main.{name}" if name in held else "WHERE false"
+        con.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} {rows}")
+
+
+def _read_facts(con: duckdb.DuckDBPyConnection, name: str, title: str, unblinded: bool) -> ReleaseFacts:
+    row = con.execute(
+        "SELECT release, ledger_head, built_from_seq, blinding_state, built_utc, program_version, "
+        "protocol_sha256, (SELECT max(data_cut) FROM result) FROM build_info"
+    ).fetchone()
+    assert row is not None
+    number, head, seq, state, built, program, protocol, cut = row
+    return ReleaseFacts(
+        study=name,
+        title=title,
+        release=int(number),
+        ledger_head=f"{head}@{seq}",
+        blinding="unblinded" if unblinded else str(state),
+        data_cut=cut,
+        built_utc=built,
+        program_version=program,
+        protocol_sha256=protocol,
+    )

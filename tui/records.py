@@ -1,0 +1,82 @@
+"""One row in full: every field that has a value, and the line of the file it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tui.cells import describe
+from tui.glyphs import Glyphs
+from tui.pages import Pages
+from tui.sanitise import wrap
+from tui.widgets.text_pane import TextLine
+
+LABEL = 22
+TEXT = 56
+"""Cells of a wrapped value; label and value together fit in 80."""
+
+NAMES = {
+    "dose_event": "dose",
+    "exposure": "dosing interval",
+    "adverse_event": "adverse event",
+    "device": "device",
+    "device_event": "device event",
+    "source_file": "file",
+    "quarantine": "quarantined row",
+}
+
+
+@dataclass(frozen=True)
+class RecordKey:
+    """Where a row of a list is kept."""
+
+    table: str
+    """A canonical table; never text of the data."""
+    source_id: str | None = None
+    line: int | None = None
+    subject: str | None = None
+    planned_no: int | None = None
+    device: str | None = None
+
+
+def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine, ...]:
+    """The fields of a row, then the line of the file it came from, then the rows that belong to it."""
+    writer = _Writer(glyphs)
+    if key.table == "device":
+        writer.write("device", pages.records("SELECT * FROM device WHERE device_id = ?", [key.device]))
+        assigned = "SELECT * FROM device_assignment WHERE device_id = ? AND subject_id = ?"
+        writer.write("assignment", pages.records(assigned, [key.device, key.subject]))
+    elif key.table == "source_file":
+        writer.write("file", pages.records("SELECT * FROM source_file WHERE source_id = ?", [key.source_id]))
+    else:
+        if key.line is not None:
+            kept = f"SELECT * EXCLUDE (source_id, line) FROM {key.table} WHERE source_id = ? AND line = ?"
+            writer.write(NAMES[key.table], pages.records(kept, [key.source_id, key.line]))
+            came = "SELECT file_name, ? AS line, format, dataset, source_id FROM source_file WHERE source_id = ?"
+            writer.write("came from", pages.records(came, [key.line, key.source_id]))
+        if key.planned_no is not None:
+            planned = "SELECT * FROM {} WHERE subject_id = ? AND planned_no = ?"
+            for table, name in (("planned_dose", "planned dose"), ("dose_match", "what became of it")):
+                writer.write(name, pages.records(planned.format(table), [key.subject, key.planned_no]))
+    return tuple(writer.lines)
+
+
+class _Writer:
+    """Gathers rows as labelled lines; fields without a value are left out."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self.glyphs = glyphs
+        self.lines: list[TextLine] = []
+
+    def write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Rows of one kind, each under its heading."""
+        for row in rows:
+            if self.lines:
+                self.lines.append(TextLine())
+            self.lines.append(TextLine(f" {name.upper()}", heading=True))
+            for field, value in row.items():
+                text = self.glyphs.text(describe(value))
+                if text:
+                    first, *rest = wrap(text, TEXT)
+                    self.lines.append(TextLine(f" {self.glyphs.cell(field.replace('_', ' '), LABEL)}{first}"))
+                    self.lines.extend(TextLine(f" {'':{LABEL}}{more}") for more in rest)

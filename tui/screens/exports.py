@@ -1,0 +1,167 @@
+"""Place 6: what to export, in which format, to which file; with the command that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from textual.widget import Widget
+
+from tui.desk import Desk, ExportRefused, ExportWish
+from tui.fixed_rows import FixedRows
+from tui.keymap import Press
+from tui.screens.place import Place
+from tui.widgets.filter_line import FilterLine
+from tui.widgets.row_table import Column, Row, RowTable
+from tui.widgets.text_pane import TextLine, TextPane, Unit
+
+WHAT = (
+    ("summary", "All results: accuracy, compliance, adverse events, enrolment"),
+    ("patients", "One row per patient, as in the list"),
+    ("dose_match", "Planned doses with what became of them"),
+    ("dose_event", "Doses as devices and forms reported them"),
+    ("adverse_event", "Adverse events as recorded"),
+    ("source_file", "Imported files with what became of their rows"),
+    ("quarantine", "Rows in quarantine with reason, file and line"),
+    ("dictionary", "Meaning and unit of every column"),
+)
+FORMATS = {"csv": "csv", "xlsx": "xlsx", "parquet": "parquet", "json": "json", "markdown": "md"}
+"""Format to the suffix of its files."""
+
+FOR_PLACE = {"patients": "patients", "arms": "summary", "imports": "source_file"}
+"""What x chooses first on a place."""
+
+COLUMNS = (Column("what", "what", 16), Column("meaning", "rows", 40, grow=True))
+
+
+class ExportsScreen(Place):
+    """Chooses and writes one export; the file never replaces another one."""
+
+    NAME = "exports"
+    NUMBER = "6"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.last_written: Path | None = None
+        self._format = next(iter(FORMATS))
+        self._filter = ""
+        self._target: Path | None = None
+        self._table = RowTable(desk.glyphs)
+        self._line = FilterLine(desk.glyphs)
+        self._text = TextPane(desk.glyphs)
+
+    @property
+    def command(self) -> str:
+        return "dosetrail export"
+
+    def compose_body(self) -> list[Widget]:
+        self._table.styles.height = len(WHAT) + 2
+        return [self._table, self._line, self._text]
+
+    def on_mount(self) -> None:
+        """List what can be exported."""
+        desk = self.desk
+        self.title_line.show(f" 6 EXPORTS  {self.glyphs.text(desk.study)}", f"{desk.release_label} ")
+        self._table.set_columns(COLUMNS, ["what", "meaning"])
+        self._table.show(FixedRows([Row(place, row) for place, row in enumerate(WHAT)]))
+        self._show_wish()
+        self.offer_keys()
+
+    def choose_for(self, place: str, words: str = "") -> None:
+        """Put the cursor on what belongs to a place; `words` is the filter of the patients there."""
+        names = [name for name, _ in WHAT]
+        self._table.move_to(names.index(FOR_PLACE.get(place, "summary")))
+        self._filter, self._target = words, None
+        self._show_wish()
+
+    def allows(self, action: str) -> bool:
+        """Nothing can be written where the app was opened for reading only."""
+        return super().allows(action) and (action != "write" or self.desk.exporter is not None)
+
+    async def take(self, press: Press) -> bool:
+        """A path is being typed."""
+        if not self._line.editing:
+            return False
+        if press.key in ("enter", "escape"):
+            typed = self._line.value.strip()
+            if press.key == "enter" and typed:
+                self._target = Path(typed).expanduser()
+            self._show_wish()
+            self.offer_keys()
+        else:
+            self._line.type(press)
+        return True
+
+    def paste(self, text: str) -> None:
+        """Pasted text goes into the path."""
+        if self._line.editing:
+            for char in " ".join(text.split()):
+                self._line.type(Press(char, char))
+
+    async def move(self, by: int, unit: Unit) -> None:
+        """Choose what."""
+        self._table.move(by if unit == "line" else by * len(WHAT))
+        self._target = None
+        self._show_wish()
+
+    def action_format(self) -> None:
+        """f: the next format."""
+        names = list(FORMATS)
+        self._format = names[(names.index(self._format) + 1) % len(names)]
+        self._target = None
+        self._show_wish()
+
+    def action_target(self) -> None:
+        """t: type a path."""
+        self._line.set_up("path: ", "", str(self._wish().target))
+        self._line.edit()
+        self.key_line.ask("type the path   Enter keeps   Esc leaves it as it was")
+
+    async def action_write(self) -> None:
+        """Enter writes the file, on a thread."""
+        wish, exporter = self._wish(), self.desk.exporter
+        assert exporter is not None
+        self.status.say("writing...")
+        try:
+            said = await self.desk.pages.run(lambda: exporter(wish))
+        except ExportRefused as refused:
+            self.status.say(self.glyphs.text(refused))
+        except OSError as error:
+            self.status.say(self.glyphs.text(f"Not written: {error.strerror} ({wish.target}). t chooses another path"))
+        else:
+            self.status.say(self.glyphs.text(said))
+            self.last_written = wish.target
+
+    def _wish(self) -> ExportWish:
+        what = WHAT[self._table.cursor][0]
+        name = f"{what}-release{self.desk.pages.release}.{FORMATS[self._format]}"
+        words = self._filter if what == "patients" else ""
+        return ExportWish(what, self._format, self._target or Path.cwd() / name, words)
+
+    def _show_wish(self) -> None:
+        wish, glyphs = self._wish(), self.glyphs
+        formats = "  ".join(f"[{name}]" if name == self._format else f" {name} " for name in FORMATS)
+        self._line.set_up("", f"Format     {formats}")
+        command = command_line(self.desk.folder, wish)
+        lines = [TextLine(f" To         {glyphs.text(wish.target)}")]
+        if wish.filter:
+            lines.append(TextLine(f" Only       patients that match {glyphs.text(wish.filter)}"))
+        if self.desk.pages.blinded:
+            lines.append(TextLine(" Blinded    no arm, treatment or amount is in this file"))
+        lines += [
+            TextLine(" With it    release, ledger head, population, data cut and the command below"),
+            TextLine(),
+            TextLine(" The same from the shell:"),
+            *(TextLine(f"   {glyphs.text(part)}") for part in command),
+        ]
+        self._text.show(lines)
+        if self.desk.exporter is None:
+            self.status.stand("Opened for reading only: use the command above")
+
+
+def command_line(folder: Path, wish: ExportWish) -> list[str]:
+    """The command that writes the same file, in parts that fit on a line, to be typed as one line."""
+    parts = [f"dosetrail export {wish.what} --study {shlex.quote(str(folder))}"]
+    if wish.filter:
+        parts.append(f"  --filter {shlex.quote(wish.filter)}")
+    return [*parts, f"  --format {wish.format} --out {shlex.quote(str(wish.target))}"]

@@ -1,0 +1,202 @@
+"""One patient: overview, doses, adverse events, device; n and p walk the filtered list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.widget import Widget
+
+from tui.cells import show_amount, show_count, show_day, show_delay, show_minute
+from tui.pages import Source, Wish
+from tui.patient_overview import Patient, read_patient, tabs_line
+from tui.patient_rows import devices_of, doses_of, events_of, intervals_of
+from tui.screens.list_place import ListPlace
+from tui.screens.place import BODY
+from tui.widgets.line import Line
+from tui.widgets.row_pane import Listing
+from tui.widgets.row_table import Column
+from tui.widgets.text_pane import TextPane, Unit
+
+if TYPE_CHECKING:
+    from tui.screens.patients import PatientsScreen
+
+TABS = ("Overview", "Doses", "AEs", "Device")
+
+SOURCE = (
+    Column("file", "file", 8, letter="f", grow=True, leaves=4),
+    Column("line", "line", 5, ">", letter="l", leaves=5),
+)
+DOSES = (
+    Column("date", "day", 10, letter="d", show=show_day),
+    Column("due", "due", 5, leaves=3),
+    Column("taken", "taken", 9),
+    Column("delay", "delay", 5, ">", letter="y", show=show_delay),
+    Column("plan", "plan", 6, ">", letter="p", show=show_amount),
+    Column("given", "given", 6, ">", letter="g", show=show_amount),
+    Column("unit", "unit", 4, leaves=2),
+    Column("state", "state", 11, letter="s"),
+    *SOURCE,
+)
+INTERVALS = (
+    Column("start", "from", 10, letter="b", show=show_day),
+    Column("until", "until", 10, letter="u", show=show_day),
+    Column("days", "days", 5, ">", letter="d", show=show_count),
+    Column("amount", "amount", 8, ">", letter="a", show=show_amount),
+    Column("unit", "unit", 5),
+    Column("frequency", "often", 8, letter="o", leaves=1),
+    *SOURCE,
+)
+EVENTS = (
+    Column("start", "start", 10, letter="b"),
+    Column("end", "end", 10, letter="e", leaves=1),
+    Column("term", "term", 20, letter="t", grow=True),
+    Column("severity", "severity", 8, letter="v"),
+    Column("serious", "SAE", 3, letter="s"),
+    Column("causality", "causality", 9, letter="c", leaves=2),
+    *SOURCE,
+)
+DEVICES = (
+    Column("start", "from", 16, letter="b", show=show_minute),
+    Column("until", "until", 10, letter="u", leaves=1, show=show_day),
+    Column("device", "device", 14, letter="d"),
+    Column("what", "what", 18, letter="w", grow=True),
+    *SOURCE,
+)
+
+
+async def open_patient(patients: PatientsScreen) -> None:
+    """Open the patient under the cursor of the list."""
+    screen = PatientScreen(patients, await read_current(patients))
+    await patients.app.push_screen(screen)
+
+
+async def read_current(patients: PatientsScreen) -> Patient:
+    """Read the patient under the cursor of the list."""
+    desk, table = patients.desk, patients.pane.table
+    row = table.current
+    assert row is not None
+    subject, status = str(table.value(row, "subject")), str(table.value(row, "status"))
+    compliance: float | None = table.value(row, "comp")
+    return await desk.pages.run(lambda: read_patient(desk.pages, desk.glyphs, subject, status, compliance))
+
+
+class PatientScreen(ListPlace):
+    """The tabs share one table; each keeps its own filter and order while the patient is open."""
+
+    NAME = "patient"
+
+    def __init__(self, patients: PatientsScreen, patient: Patient) -> None:
+        super().__init__(patients.desk)
+        self._patients = patients
+        self._patient = patient
+        self._tab = 0
+        self._wishes = [Wish()] * len(TABS)
+        self._tabs = Line(self.glyphs)
+        self._overview = TextPane(self.glyphs, id=BODY)
+
+    @property
+    def command(self) -> str:
+        return f"dosetrail patients {self._patient.subject}"
+
+    def compose_body(self) -> list[Widget]:
+        return [self._tabs, self._overview, self.pane]
+
+    async def on_mount(self) -> None:
+        """Show the overview."""
+        await self._show_patient()
+
+    def allows(self, action: str) -> bool:
+        """The overview has nothing to filter or to open; n and p need a neighbour."""
+        table = self._patients.pane.table
+        if action in ("filter", "sort", "reset", "open") and self._tab == 0:
+            return False
+        if action == "next_patient":
+            return table.cursor + 1 < table.count
+        if action == "previous_patient":
+            return table.cursor > 0
+        return super().allows(action)
+
+    async def action_next_tab(self) -> None:
+        """Tab"""
+        await self._change_tab(1)
+
+    async def action_previous_tab(self) -> None:
+        """Shift-Tab"""
+        await self._change_tab(-1)
+
+    async def action_next_patient(self) -> None:
+        """n"""
+        await self._walk(1)
+
+    async def action_previous_patient(self) -> None:
+        """p"""
+        await self._walk(-1)
+
+    async def action_open(self) -> None:
+        """Enter shows the row in full."""
+        from tui.screens.record import open_record
+
+        await self.pane.settled()
+        if self.pane.table.count:
+            await open_record(self, subject=self._patient.subject)
+
+    async def _walk(self, by: int) -> None:
+        self._patients.pane.table.move(by)
+        self._wishes[self._tab] = self.pane.wish
+        self._patient = await read_current(self._patients)
+        await self._show_patient()
+
+    async def _change_tab(self, by: int) -> None:
+        self._wishes[self._tab] = self.pane.wish
+        self._tab = (self._tab + by) % len(TABS)
+        await self._show_patient()
+
+    async def _show_patient(self) -> None:
+        patient, table = self._patient, self._patients.pane.table
+        self.title_line.show(f" {patient.title}", f"patient {table.cursor + 1:,} of {table.count:,} ")
+        self._tabs.show(tabs_line(TABS, (None, *patient.counts), self._tab))
+        on_overview = self._tab == 0
+        if on_overview:
+            self._overview.show(patient.lines)
+            self.status.place(0, 0)
+            self.status.stand("")
+        else:
+            wish = self._wishes[self._tab]
+            listing = self._listing()
+            rows = await self.desk.pages.run(lambda: listing.open(wish))
+            self.pane.put(listing, rows, wish)
+        self._overview.set_class(not on_overview, "hidden")
+        self.pane.set_class(on_overview, "hidden")
+        self.offer_keys()
+
+    def _listing(self) -> Listing:
+        source, columns, what, words = self._parts_of_tab()
+        pages = self.desk.pages
+        return Listing(
+            what=what,
+            columns=columns,
+            fields=source.fields,
+            open=lambda wish: pages.open_list(source, wish),
+            hint=f"/ filters: {words} or any text",
+            nothing=(f"No {what} recorded for this patient.", "Tab shows what else there is."),
+        )
+
+    def _parts_of_tab(self) -> tuple[Source, tuple[Column, ...], str, str]:
+        subject = self._patient.subject
+        hidden = {"plan", "given", "unit", "amount"} if self.desk.pages.blinded else set()
+        if self._tab == 1 and self._patient.has_doses:
+            columns = tuple(column for column in DOSES if column.key not in hidden)
+            return doses_of(subject), columns, "doses", "state:missed state:late device:"
+        if self._tab == 1:
+            columns = tuple(column for column in INTERVALS if column.key not in hidden)
+            return intervals_of(subject), columns, "dosing intervals", "days<7"
+        if self._tab == 2:
+            return events_of(subject), EVENTS, "adverse events", "term: severity: serious: soc:"
+        return devices_of(subject), DEVICES, "device rows", "what: device:"
+
+    async def move(self, by: int, unit: Unit) -> None:
+        """Scroll the overview, or move in the table."""
+        if self._tab == 0:
+            self._overview.scroll_by(by, unit)
+        else:
+            await super().move(by, unit)

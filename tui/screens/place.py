@@ -1,0 +1,178 @@
+"""What all screens have in common: title, body, status line, key line, and how a key finds its action."""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.events import Resize
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui.desk import Desk
+from tui.keymap import Key, Press, find_key, keys_of
+from tui.messages import RowMoved, TextMoved
+from tui.widgets.key_line import KeyLine
+from tui.widgets.line import REVERSE, Line
+from tui.widgets.status_line import StatusLine
+from tui.widgets.text_pane import TextLine, TextPane, Unit
+
+BODY = "body"
+"""Id of a text pane that is the body of its screen."""
+
+SMALLEST = (60, 18)
+"""Columns and rows below which a screen asks to be enlarged."""
+
+
+class Place(Screen[None]):
+    """A screen. Keys reach it through `press`, one after the other: a key waits until the one before is done.
+
+    Textual's own bindings send each key to the focused widget first, so keys typed ahead on a slow line could
+    overtake a change of focus. Here nothing has the focus.
+    """
+
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    Place > .hidden, Place > #too-small { display: none; }
+    Place.small > * { display: none; }
+    Place.small > #too-small { display: block; }
+    """
+    NAME: ClassVar[str]
+    """Name in the key map."""
+    NUMBER: ClassVar[str] = ""
+    """Key that opens the place; empty for screens opened from a place."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.glyphs = desk.glyphs
+        self.title_line = Line(desk.glyphs, REVERSE)
+        self.status = StatusLine(desk.glyphs)
+        self.key_line = KeyLine(desk.glyphs, REVERSE)
+        self._too_small = TextPane(desk.glyphs, id="too-small")
+
+    def compose(self) -> ComposeResult:
+        yield self.title_line
+        yield from self.compose_body()
+        yield self.status
+        yield self.key_line
+        yield self._too_small
+
+    def compose_body(self) -> list[Widget]:
+        """The widgets between title and status line."""
+        raise NotImplementedError
+
+    @property
+    def command(self) -> str:
+        """The command that prints the same."""
+        raise NotImplementedError
+
+    @property
+    def is_record(self) -> bool:
+        """Opened from another screen, to which Esc and q lead back."""
+        return not self.NUMBER
+
+    def keys(self) -> tuple[Key, ...]:
+        """The keys that do something now."""
+        return tuple(key for key in keys_of(self.NAME) if self.allows(key.action))
+
+    def allows(self, action: str) -> bool:
+        """Whether an action makes sense now."""
+        return action != "back" or self.is_record
+
+    def offer_keys(self) -> None:
+        """Bring the key line up to date."""
+        self.key_line.offer(self.keys())
+
+    async def press(self, press: Press) -> None:
+        """Take one key: what is being typed comes first, then the key map."""
+        self.status.clear_note()
+        if await self.take(press):
+            return
+        key = find_key(self.keys(), press.key)
+        if key is None:
+            name = press.printable or press.key
+            self.status.say(f"{self.glyphs.text(name)} does nothing here; ? lists the keys that do")
+            return
+        await self.run_key(key, press)
+
+    async def take(self, press: Press) -> bool:
+        """Use a key for something that is being typed; False when nothing is."""
+        return False
+
+    async def run_key(self, key: Key, press: Press | None = None) -> None:
+        """Run the action of a key: the screen's own, else the app's."""
+        owner = self if hasattr(self, f"action_{key.action}") else self.app
+        done = getattr(owner, f"action_{key.action}")()
+        if inspect.isawaitable(done):
+            await done
+
+    def paste(self, text: str) -> None:
+        """Take pasted text; only screens with a line to type in use it."""
+
+    async def action_leave(self) -> None:
+        """q: back from a record, out of the app from a place."""
+        if self.is_record:
+            await self.app.pop_screen()
+        else:
+            self.app.exit()
+
+    async def action_back(self) -> None:
+        """Esc: one level back."""
+        if self.is_record:
+            await self.app.pop_screen()
+
+    async def move(self, by: int, unit: Unit) -> None:
+        """Move the cursor or the text: down, or up where `by` is negative."""
+
+    async def action_down(self) -> None:
+        """Down"""
+        await self.move(1, "line")
+
+    async def action_up(self) -> None:
+        """Up"""
+        await self.move(-1, "line")
+
+    async def action_turn_down(self) -> None:
+        """PgDn"""
+        await self.move(1, "page")
+
+    async def action_turn_up(self) -> None:
+        """PgUp"""
+        await self.move(-1, "page")
+
+    async def action_first(self) -> None:
+        """Home"""
+        await self.move(-1, "all")
+
+    async def action_last(self) -> None:
+        """End"""
+        await self.move(1, "all")
+
+    def on_row_moved(self, moved: RowMoved) -> None:
+        """Show where the cursor stands."""
+        self.status.place(moved.position, moved.count)
+
+    def on_text_moved(self, moved: TextMoved) -> None:
+        """Say when there is more than fits in the text that is the body of the screen."""
+        if moved.pane == BODY:
+            self.status.stand(f"{moved.below} more lines below" if moved.below else "")
+
+    def on_screen_resume(self) -> None:
+        """The keys may have changed while another screen was open."""
+        self.offer_keys()
+
+    def on_resize(self, event: Resize) -> None:
+        """Below the smallest size say so, and how to get the same without the screen."""
+        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
+        self.set_class(small, "small")
+        if small:
+            needs, has = "x".join(map(str, SMALLEST)), f"{event.size.width}x{event.size.height}"
+            self._too_small.show(
+                [
+                    TextLine(f"This screen needs {needs}, yours is {has}."),
+                    TextLine("Enlarge the window, or leave with q and use:"),
+                    TextLine(f"  {self.command}"),
+                ]
+            )

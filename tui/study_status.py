@@ -1,0 +1,186 @@
+"""How a study stands: which release is current, what waits for the next one, what is in quarantine, who is at work."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from store.errors import DosetrailError
+
+if TYPE_CHECKING:
+    from store.study import Study
+    from tui.reading import ReleaseFacts
+
+
+@dataclass
+class StudyStatus:
+    """Facts of `dosetrail status`; lists are empty and values None where there is nothing to say."""
+
+    study: Study
+    title: str
+    release: ReleaseFacts | None = None
+    ledger_head: str | None = None
+    """HASH@SEQ now; None where this account may not read the ledger."""
+    since_release: int = 0
+    """Ledger rows written after the release, its own commit not counted."""
+    unfinished_release: int | None = None
+    """A release that was committed and not yet made current."""
+    protocol_problem: str | None = None
+    protocol_changed: bool = False
+    to_fill_in: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Sentences on what this account could not read."""
+
+    def to_json(self) -> dict[str, object]:
+        release = self.release
+        return {
+            "study": str(self.study.root),
+            "title": self.title,
+            "release": release.release if release else None,
+            "release_ledger_head": release.ledger_head if release else None,
+            "blinding": release.blinding if release else None,
+            "built_utc": release.built_utc if release else None,
+            "program_version": release.program_version if release else None,
+            "data_cut": release.data_cut if release else None,
+            "ledger_head": self.ledger_head,
+            "ledger_rows_since_release": self.since_release,
+            "unfinished_release": self.unfinished_release,
+            "protocol_changed": self.protocol_changed,
+            "protocol_problem": self.protocol_problem,
+            "to_fill_in": self.to_fill_in,
+            "unread": self.unread,
+            "files": self.files,
+            "quarantine": self.quarantine,
+        }
+
+
+def read_status(study: Study) -> StudyStatus:
+    """Read everything this account may read; raises IntegrityFailure for a damaged release."""
+    from tui.reading import open_release, study_name, study_title
+
+    status = StudyStatus(study, " ".join(filter(None, (study_name(study), study_title(study)))))
+    if study.current_release() is not None:
+        with open_release(study) as reader:
+            status.release = reader.facts
+            status.files = reader.records(
+                "SELECT source_id, file_name, format, dataset, rows_read, rows_new, rows_duplicate, rows_superseded, "
+                "rows_quarantined, first_event, last_event FROM source_file ORDER BY dataset, file_name, source_id"
+            )
+            status.quarantine = reader.records(
+                "SELECT reason::VARCHAR AS reason, table_name, count(*) AS rows, min(source_id) AS example_source, "
+                "arg_min(line, source_id) AS example_line, any_value(message ORDER BY source_id, line) AS message "
+                "FROM quarantine GROUP BY reason, table_name ORDER BY rows DESC, 1, 2"
+            )
+    _read_ledger(study, status)
+    _read_protocol(study, status)
+    return status
+
+
+def _read_ledger(study: Study, status: StudyStatus) -> None:
+    from store.errors import NotAllowed
+    from store.facts import MAKE_RELEASE, read_releases
+
+    try:
+        rows = study.ledger.read()
+        status.ledger_head = str(study.ledger.head())
+    except NotAllowed as error:
+        status.unread.append(error.message)
+        return
+    releases = read_releases(rows)
+    last = releases[-1] if releases else None
+    status.since_release = sum(row.action != MAKE_RELEASE for row in rows if last is None or row.seq > last.seq)
+    current = status.release.release if status.release else 0
+    if last is not None and last.number != current:
+        status.unfinished_release = last.number
+
+
+def _read_protocol(study: Study, status: StudyStatus) -> None:
+    from store.protocol_file import load_protocol
+
+    try:
+        recorded = load_protocol(study.protocol_path)
+    except DosetrailError as error:
+        status.protocol_problem = error.message
+        return
+    except PermissionError:
+        status.unread.append(f"{study.protocol_path.name} may not be read by this account.")
+        return
+    status.to_fill_in = recorded.protocol.missing_for_accuracy()
+    status.protocol_changed = status.release is not None and status.release.protocol_sha256 != recorded.sha256
+
+
+def print_status(status: StudyStatus) -> None:
+    """The status as lines and two small tables."""
+    from tui.output import glyphs_for, page_width, paragraph, write_lines
+    from tui.tables import Column, print_table, record_lines
+
+    glyphs, width = glyphs_for(sys.stdout), page_width()
+    write_lines(record_lines(_facts(status), glyphs, width))
+    for sentence in _to_do(status):
+        write_lines(paragraph(f"! {sentence}", glyphs, width))
+    if status.files:
+        write_lines([""])
+        titles = ("rows", "new", "dupl.", "supers.", "quarant.")
+        print_table(
+            [Column("file", gives_way=True), Column("data set", gives_way=True), *(Column(t, ">") for t in titles)],
+            (
+                (
+                    entry["file_name"] or entry["source_id"],
+                    entry["dataset"],
+                    *(f"{entry[name]:,}" for name in _COUNTS),
+                )
+                for entry in status.files
+            ),
+        )
+    if status.quarantine:
+        write_lines(["", "In quarantine:"])
+        print_table(
+            [Column("rows", ">"), Column("reason", gives_way=True), Column("what it means", gives_way=True)],
+            ((f"{q['rows']:,}", q["reason"].replace("_", " "), q["message"]) for q in status.quarantine),
+        )
+        write_lines(['Each row: dosetrail sql "SELECT * FROM quarantine"'])
+
+
+_COUNTS = ("rows_read", "rows_new", "rows_duplicate", "rows_superseded", "rows_quarantined")
+
+
+def _facts(status: StudyStatus) -> list[tuple[str, object]]:
+    release = status.release
+    facts: list[tuple[str, object]] = [("Study", status.title), ("Folder", status.study.root)]
+    if release is None:
+        facts.append(("Release", "none yet"))
+    else:
+        state = "" if release.blinding == "open" else f", {release.blinding}"
+        built = f"{release.built_utc:%Y-%m-%d %H:%M} UTC by dosetrail {release.program_version}"
+        facts += [
+            ("Release", f"{release.release}{state}, made {built}"),
+            ("Data", f"{len(status.files)} files, {release.data_cut_words}"),
+            ("Release from", release.ledger_head),
+        ]
+    facts.append(("Ledger head", status.ledger_head))
+    return facts
+
+
+def _to_do(status: StudyStatus) -> list[str]:
+    """What somebody has to do or to know, most urgent first."""
+    root = status.study.root
+    sentences = list(status.unread)
+    if status.protocol_problem:
+        sentences.append(f"{status.protocol_problem} Correct it: dosetrail protocol check --study {root}")
+    if status.unfinished_release is not None:
+        sentences.append(
+            f"Release {status.unfinished_release} was committed and is not current yet: an import was interrupted. "
+            f"The next import or `dosetrail release --study {root}` finishes it."
+        )
+    elif status.release is None:
+        sentences.append(f"Nothing was imported yet: dosetrail import --study {root} FILES")
+    elif status.protocol_changed:
+        sentences.append(f"protocol.toml was changed since the release: dosetrail release --study {root}")
+    if status.release is not None and status.since_release:
+        sentences.append(f"{status.since_release} ledger rows are newer than the release.")
+    if status.to_fill_in:
+        sentences.append(f"protocol.toml has lines to fill in before dose accuracy: {'; '.join(status.to_fill_in)}")
+    return sentences

@@ -1,0 +1,196 @@
+"""A filter line and a table: any list that can be filtered while one types, and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.worker import Worker
+
+from tui.filters import Field, FilterProblem, complete
+from tui.glyphs import Glyphs
+from tui.keymap import Press
+from tui.pages import Pages, Wish
+from tui.widgets.filter_line import FilterLine
+from tui.widgets.row_table import Column, Row, Rows, RowTable
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list as a pane shows it."""
+
+    what: str
+    """Plural noun: patients, doses, files."""
+    columns: Sequence[Column]
+    fields: Sequence[Field]
+    """The values of each row, in order."""
+    open: Callable[[Wish], Rows]
+    """Reads the rows; runs on a thread. Raises FilterProblem."""
+    hint: str
+    """Said in the filter line while it is empty."""
+    nothing: Sequence[str]
+    """Said when the list has no row at all: what that means and which key helps."""
+    summary: str = ""
+    """Said after the number of rows while nothing is filtered."""
+
+
+class RowPane(Vertical):
+    """Shows a `Listing`. Old rows stay until the new ones are there; nothing says "loading"."""
+
+    DEFAULT_CSS = "RowPane { height: 1fr; }"
+
+    def __init__(self, glyphs: Glyphs, pages: Pages, say: Callable[[str], None], stand: Callable[[str], None]) -> None:
+        super().__init__()
+        self._glyphs = glyphs
+        self._pages = pages
+        self._say = say
+        self._stand = stand
+        self.table = RowTable(glyphs)
+        self.line = FilterLine(glyphs)
+        self._listing: Listing | None = None
+        self._wanted = self._shown = Wish()
+        self._total = 0
+        self._work: Worker[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self.line
+        yield self.table
+
+    @property
+    def listing(self) -> Listing | None:
+        return self._listing
+
+    @property
+    def wish(self) -> Wish:
+        """Filter and sort order as last asked for."""
+        return self._wanted
+
+    @property
+    def editing(self) -> bool:
+        """Keys are typed into the filter line."""
+        return self.line.editing
+
+    def put(self, listing: Listing, rows: Rows, wish: Wish, cursor: int = 0) -> None:
+        """Show a list that was opened already, with the filter and order it was opened with."""
+        self._listing = listing
+        self._wanted = self._shown = wish
+        self._total = rows.count
+        self.line.set_up("/ ", self._glyphs.text(listing.hint), wish.filter)
+        self.table.set_columns(listing.columns, [field.key for field in listing.fields])
+        self._show(rows, cursor)
+
+    async def settled(self) -> None:
+        """Wait until the rows shown are those asked for."""
+        if self._work is not None:
+            await self._work.wait()
+
+    async def press(self, press: Press) -> bool:
+        """Take a key while the filter is being typed; False when it is not for the filter line."""
+        if not self.line.editing:
+            return False
+        if press.key == "escape":
+            self.line.finish("")
+            self._ask(replace(self._wanted, filter=""))
+        elif press.key == "enter":
+            self.line.finish()
+        elif press.key in ("up", "down", "pageup", "pagedown"):
+            await self.settled()
+            steps = {"up": -1, "down": 1}
+            if press.key in steps:
+                self.table.move(steps[press.key])
+            else:
+                self.table.turn(1 if press.key == "pagedown" else -1)
+        elif press.key == "tab" and self._listing:
+            self.line.replace(complete(self.line.value, self._listing.fields))
+            self._ask(replace(self._wanted, filter=self.line.value))
+        elif self.line.type(press):
+            self._ask(replace(self._wanted, filter=self.line.value))
+        return True
+
+    def paste(self, text: str) -> None:
+        """Put text into the filter line as if it had been typed; its line breaks become blanks."""
+        for char in " ".join(text.split()):
+            self.line.type(Press(char, char))
+        self._ask(replace(self._wanted, filter=self.line.value))
+
+    def sort_by(self, letter: str) -> bool:
+        """Sort by the column with that letter, or reverse its order; False when there is none."""
+        for column in self._listing.columns if self._listing else ():
+            if column.letter and column.letter == letter:
+                again = self._wanted.sort == column.key and not self._wanted.descending
+                self._ask(replace(self._wanted, sort=column.key, descending=again))
+                return True
+        return False
+
+    def sort_question(self) -> str:
+        """The columns one can sort by, with their letters."""
+        columns = self._listing.columns if self._listing else ()
+        return "Sort by  " + "  ".join(f"{c.letter} {c.title.strip()}" for c in columns if c.letter)
+
+    def reset(self) -> None:
+        """Forget filter and sort order."""
+        self.line.finish("")
+        self._ask(Wish())
+
+    def clear_filter(self) -> bool:
+        """Clear the filter; False when there is none."""
+        if not self._wanted.filter:
+            return False
+        self.line.finish("")
+        self._ask(replace(self._wanted, filter=""))
+        return True
+
+    def _ask(self, wish: Wish) -> None:
+        self._wanted = wish
+        if wish != self._shown and (self._work is None or self._work.is_finished):
+            self._work = self.run_worker(self._catch_up(), exit_on_error=True)
+
+    async def _catch_up(self) -> None:
+        """Open what is wanted now until it is what is shown: keys typed meanwhile cost one query, not one each."""
+        while (wish := self._wanted) != self._shown:
+            listing = self._listing
+            assert listing is not None
+            current = self.table.current
+
+            def read(listing: Listing = listing, wish: Wish = wish, row: Row | None = current) -> tuple[Rows, int]:
+                rows = listing.open(wish)
+                return rows, (rows.position(row.row_id) if row else None) or 0
+
+            try:
+                rows, cursor = await self._pages.run(read)
+            except FilterProblem as problem:
+                self._shown = wish
+                self._say(self._glyphs.text(f"{problem}; the rows below are those of the last filter"))
+                continue
+            if listing is self._listing:
+                self._shown = wish
+                self._show(rows, cursor)
+
+    def _show(self, rows: Rows, cursor: int) -> None:
+        listing = self._listing
+        assert listing is not None
+        wish = self._shown
+        if not wish.filter:
+            self._total = rows.count
+        what = self._glyphs.text(wish.filter)
+        empty = (
+            [f"No {listing.what} match {what}", "Esc clears the filter, / changes it, ? lists all keys."]
+            if wish.filter
+            else listing.nothing
+        )
+        by = (wish.sort, wish.descending) if wish.sort else None
+        self.table.show(rows, cursor=cursor, sorted_by=by, empty=empty)
+        self._stand(self._glyphs.text(self._summary(rows.count)))
+
+    def _summary(self, count: int) -> str:
+        listing, wish = self._listing, self._shown
+        assert listing is not None
+        text = f"{count:,} of {self._total:,} {listing.what}" if wish.filter else f"{count:,} {listing.what}"
+        if listing.summary and not wish.filter:
+            text += f": {listing.summary}"
+        if wish.sort:
+            title = next(column.title.strip() for column in listing.columns if column.key == wish.sort)
+            text += f", sorted by {title}{', reversed' if wish.descending else ''}"
+        return text
