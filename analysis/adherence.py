@@ -256,9 +256,7 @@ class MissedDoseCounts:
     at_least: dict[int, tuple[int, float | None]]
 
 
-def count_missed_doses(
-    missed: Sequence[int | None], thresholds: Sequence[int], denominator: int
-) -> MissedDoseCounts:
+def count_missed_doses(missed: Sequence[int | None], thresholds: Sequence[int], denominator: int) -> MissedDoseCounts:
     """Subjects with at least k missed doses, as a share of all subjects of the arm (not of those with data).
 
     `missed` has one count per subject, `None` for a subject without data. Raises ValueError when there are

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.clustered import Label, mean_and_sd, t_quantile, variance_components
+from analysis.clustered import Label, VarianceComponents, mean_and_sd, t_quantile, variance_components
 from analysis.interval import Interval, normal_quantile, not_estimable
 
 
@@ -35,9 +35,7 @@ class LimitsOfAgreement:
     se_limit: float | None
 
 
-def bland_altman(
-    differences: Sequence[float], level: float = 0.95, z: float | None = None
-) -> LimitsOfAgreement:
+def bland_altman(differences: Sequence[float], level: float = 0.95, z: float | None = None) -> LimitsOfAgreement:
     """Limits of agreement bias ± z s of independent paired differences (one pair per subject).
 
     z is the normal quantile of `level` unless given (Bland and Altman used 1.96 and, in 1986, 2). The
@@ -71,8 +69,12 @@ def bland_altman_repeated(
     >>> round(result.sd, 3)
     0.289
     """
+    return limits_of_components(variance_components(differences, subjects), level, z)
+
+
+def limits_of_components(parts: VarianceComponents, level: float = 0.95, z: float | None = None) -> LimitsOfAgreement:
+    """`bland_altman_repeated` from the variance components of the differences."""
     factor = normal_quantile(level) if z is None else z
-    parts = variance_components(differences, subjects)
     mean, between, within = parts.mean, parts.between, parts.within
     if mean is None or between is None or within is None or parts.ms_between is None or parts.clusters < 3:
         return _no_limits(parts.n, parts.clusters, mean, level)
@@ -117,9 +119,7 @@ def _limits(
 
 def _no_limits(n: int, subjects: int, mean: float | None, level: float) -> LimitsOfAgreement:
     nothing = not_estimable(level, "t")
-    return LimitsOfAgreement(
-        n, subjects, Interval(mean, None, None, level, "t"), None, nothing, nothing, None
-    )
+    return LimitsOfAgreement(n, subjects, Interval(mean, None, None, level, "t"), None, nothing, nothing, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ Hinkley, Bootstrap Methods and their Application, 1997.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,50 +147,71 @@ def variance_components(values: Sequence[float], clusters: Sequence[Label]) -> V
     (0.1933, 0.02)
     """
     groups = _grouped(values, clusters)
-    n, k = len(values), len(groups)
-    mean, _ = mean_and_sd(values)
-    shares = math.fsum((len(group) / n) ** 2 for group in groups.values()) if n else 0.0
-    if mean is None or k < 2:
-        return VarianceComponents(n, k, mean, None, None, None, None, 0.0, shares)
     means = cluster_means(values, clusters)
-    ms_between = math.fsum(len(g) * (means[label] - mean) ** 2 for label, g in groups.items()) / (k - 1)
+    squares = math.fsum((value - means[label]) ** 2 for label, group in groups.items() for value in group)
+    return variance_components_of_moments([len(g) for g in groups.values()], list(means.values()), squares)
+
+
+def variance_components_of_moments(
+    counts: Sequence[int], means: Sequence[float], squares_within: float
+) -> VarianceComponents:
+    """As `variance_components`, from each cluster's count and mean and the total sum of squares within clusters.
+
+    For millions of doses: the three come from one group-by in polars.
+
+    >>> variance_components_of_moments([2, 2], [1.0, 3.0], 0.5).within
+    0.25
+    """
+    if len(counts) != len(means):
+        raise ValueError(f"{len(counts)} counts but {len(means)} means")
+    n, k = sum(counts), len(counts)
+    if n == 0:
+        return VarianceComponents(0, 0, None, None, None, None, None, 0.0, 0.0)
+    mean = math.fsum(c * m for c, m in zip(counts, means, strict=True)) / n
+    shares = math.fsum((count / n) ** 2 for count in counts)
+    if k < 2:
+        return VarianceComponents(n, k, mean, None, None, None, None, 0.0, shares)
+    ms_between = math.fsum(c * (m - mean) ** 2 for c, m in zip(counts, means, strict=True)) / (k - 1)
     n0 = n * (1.0 - shares) / (k - 1)
     if n == k:
         return VarianceComponents(n, k, mean, None, None, ms_between, None, n0, shares)
-    squares = math.fsum((value - means[label]) ** 2 for label, g in groups.items() for value in g)
-    ms_within = squares / (n - k)
+    ms_within = squares_within / (n - k)
     between = max(0.0, (ms_between - ms_within) / n0)
     return VarianceComponents(n, k, mean, between, ms_within, ms_between, ms_within, n0, shares)
 
 
 def cluster_bootstrap(
-    statistic: Callable[[list[float]], float],
-    values: Sequence[float],
-    clusters: Sequence[Label],
+    numerators: Sequence[float],
+    denominators: Sequence[float],
     seed: int,
     level: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """Percentile interval from resampling whole clusters with replacement; store the seed beside the result.
+    """Percentile interval of a pooled ratio from resampling whole clusters; store the seed beside the result.
 
-    `statistic` takes the values of the resampled clusters, in the clusters' order of appearance. Fewer than
-    two clusters give the estimate alone; below about ten the interval is too narrow. NumPy's PCG64 makes
-    the same draws on every machine.
+    One numerator and denominator per cluster: doses within limits and doses, for a share; sum of errors and doses,
+    for a mean. The estimate is sum / sum, `None` for a denominator of 0. Fewer than two clusters give the estimate
+    alone; below about ten the interval is too narrow. NumPy's PCG64 makes the same draws on every machine.
 
-    >>> inside = [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
-    >>> result = cluster_bootstrap(lambda v: sum(v) / len(v), inside, ["a", "a", "b", "b", "c", "c"], seed=7)
+    >>> result = cluster_bootstrap([1, 2, 2], [2, 2, 2], seed=7)
     >>> round(result.estimate, 3), result.lower, result.upper
     (0.833, 0.5, 1.0)
     """
     check_level(level)
-    groups = list(_grouped(values, clusters).values())
-    if not groups:
+    if len(numerators) != len(denominators):
+        raise ValueError(f"{len(numerators)} numerators but {len(denominators)} denominators")
+    top, bottom = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
+    if math.fsum(bottom) == 0.0:
         return not_estimable(level, "cluster_bootstrap")
-    estimate = statistic([value for group in groups for value in group])
-    if len(groups) < 2:
+    estimate = math.fsum(top) / math.fsum(bottom)
+    if len(top) < 2:
         return Interval(estimate, None, None, level, "cluster_bootstrap")
-    draws = np.random.Generator(np.random.PCG64(seed)).integers(0, len(groups), (resamples, len(groups)))
-    results = [statistic([value for i in sorted(draw) for value in groups[i]]) for draw in draws.tolist()]
-    alpha = 1.0 - level
-    lower, upper = np.quantile(results, [alpha / 2.0, 1.0 - alpha / 2.0])
+    generator = np.random.Generator(np.random.PCG64(seed))
+    ratios = np.empty(resamples)
+    # One resample at a time: all at once would hold resamples x clusters indices in memory.
+    for i in range(resamples):
+        draw = generator.integers(0, len(top), len(top))
+        total = bottom[draw].sum()
+        ratios[i] = top[draw].sum() / total if total != 0.0 else math.nan
+    lower, upper = np.nanquantile(ratios, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Interval(estimate, float(lower), float(upper), level, "cluster_bootstrap")

@@ -69,9 +69,7 @@ def within_band(error: float, band: float) -> bool:
     return abs(error) <= band + GUARD
 
 
-def share_within(
-    errors: Sequence[float], band: float, level: float = 0.95, method: str = "wilson"
-) -> Interval:
+def share_within(errors: Sequence[float], band: float, level: float = 0.95, method: str = "wilson") -> Interval:
     """Share (0-1) of percent errors within ± `band`, with an interval for independent doses.
 
     For doses clustered in subjects use `share_within_two_stage` or `clustered.cluster_bootstrap`.

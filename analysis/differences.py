@@ -27,6 +27,7 @@ from analysis.interval import (
     two_sided_p,
 )
 from analysis.proportions import wilson, wilson_cc
+from analysis.restricted_likelihood import restricted_proportions
 
 
 def miettinen_nurminen(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> Comparison:
@@ -77,31 +78,6 @@ def _score(x1: int, n1: int, x2: int, n2: int, level: float, method: str) -> Com
     lower = find_root(lambda d: squashed(score(d)) - target, -1.0, difference)
     upper = find_root(lambda d: squashed(score(d)) + target, difference, 1.0)
     return Comparison(difference, lower, upper, level, method, two_sided_p(score(0.0)))
-
-
-def restricted_proportions(x1: int, n1: int, x2: int, n2: int, difference: float) -> tuple[float, float]:
-    """Maximum likelihood estimates (p1, p2) under p1 - p2 = `difference`, in fractions.
-
-    The middle root of the likelihood cubic (Miettinen, Nurminen 1985, appendix; Farrington, Manning,
-    Stat Med 1990;9:1447-1454).
-
-    >>> restricted_proportions(5, 10, 5, 10, 0.0)
-    (0.5, 0.5)
-    """
-    if difference == 0.0:
-        p = (x1 + x2) / (n1 + n2)
-        return p, p
-    total = float(n1 + n2)
-    b = ((n1 + 2.0 * n2) * difference - total - (x1 + x2)) / (3.0 * total)
-    c = ((n2 * difference - total - 2.0 * x2) * difference + x1 + x2) / total
-    d = x2 * difference * (1.0 - difference) / total
-    offset = b**3 - b * c / 2.0 + d / 2.0
-    radius = math.copysign(math.sqrt(max(b * b - c / 3.0, 0.0)), offset)
-    cosine = min(1.0, max(-1.0, offset / radius**3)) if radius != 0.0 else 1.0
-    p2 = 2.0 * radius * math.cos((math.pi + math.acos(cosine)) / 3.0) - b
-    # Rounding can leave the square in which both probabilities live by an ulp.
-    p2 = min(max(p2, 0.0, -difference), 1.0, 1.0 - difference)
-    return min(max(p2 + difference, 0.0), 1.0), p2
 
 
 def newcombe(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> Comparison:
@@ -203,9 +179,7 @@ def _around(
         p_value: float | None = two_sided_p(distance / standard_error)
     else:
         p_value = None
-    return Comparison(
-        estimate, max(-1.0, centre - half_width), min(1.0, centre + half_width), level, method, p_value
-    )
+    return Comparison(estimate, max(-1.0, centre - half_width), min(1.0, centre + half_width), level, method, p_value)
 
 
 def agresti_caffo(x1: int, n1: int, x2: int, n2: int, level: float = 0.95) -> Comparison:
@@ -288,9 +262,7 @@ def _beal(x1: int, n1: int, x2: int, n2: int, level: float, added: float, method
         + z2 * v * v * (1.0 - 2.0 * half_sum) ** 2
     )
     half_width = math.sqrt(z2 * max(inside, 0.0)) / (1.0 + z2 * u)
-    return Comparison(
-        difference, max(-1.0, centre - half_width), min(1.0, centre + half_width), level, method
-    )
+    return Comparison(difference, max(-1.0, centre - half_width), min(1.0, centre + half_width), level, method)
 
 
 METHODS: dict[str, Callable[[int, int, int, int, float], Comparison]] = {

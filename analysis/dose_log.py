@@ -31,13 +31,25 @@ ORDER = ("subject_id", "start_local", "source_id", "line")
 
 
 def encoded(values: pl.Series) -> pl.Series:
-    """A text column as an Enum of its own values in sorted order; other types unchanged."""
+    """A text column as an Enum of its own values in sorted order; other types unchanged.
+
+    Long runs of one value (a sorted subject column, one drug, one file) are encoded run by run: 30 ms instead of
+    200 ms for 7,000,000 rows.
+    """
     if values.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return values
-    distinct = values.unique().cast(pl.String).drop_nulls().sort()
-    if values.dtype != pl.String:
-        values = values.cast(pl.String) if values.dtype == pl.Categorical else values
-    return values.cast(pl.Enum(distinct))
+    if values.null_count() == values.len():
+        return pl.Series(values.name, [None], dtype=pl.Enum([])).new_from_index(0, values.len())
+    runs = values.rle_id()
+    if int(runs[-1]) * 4 < values.len():
+        number = runs.to_numpy()
+        first_of_run = np.flatnonzero(np.r_[True, number[1:] != number[:-1]])
+        return _as_enum(values.gather(first_of_run.astype(np.uint32))).gather(runs)
+    return _as_enum(values)
+
+
+def _as_enum(values: pl.Series) -> pl.Series:
+    return values.cast(pl.Enum(values.unique().cast(pl.String).drop_nulls().sort()))
 
 
 def read_aligned(
@@ -114,17 +126,22 @@ class DoseLog:
     ``events``: subject_id, start_local, source_id, line, drug (canonical), channel, amount columns, amount_unit,
     delivered_basis, volume, volume_unit, planned_amount, and native_key where asked for.
     ``given``: a therapeutic dose that took place. ``schedulable``: given, and of a kind a plan can expect.
-    ``date_only``: the source states the day, not the time.
+    ``date_only``: the source states the day, not the time. ``cancelled``: stopped by the user part-way.
     """
 
     events: pl.DataFrame
     given: Mask
     schedulable: Mask
     date_only: Mask
+    cancelled: Mask
 
     @property
     def height(self) -> int:
         return self.events.height
+
+    def is_blank(self, column: str) -> bool:
+        """Whether the column holds no value at all."""
+        return self.events[column].null_count() == self.events.height
 
     def given_days(self) -> pl.DataFrame:
         """First and last day with a given dose: subject_id (text), first_dose, last_dose, last_at."""
@@ -154,6 +171,7 @@ def read_dose_log(frames: Frames, protocol: Protocol, *, with_native_key: bool) 
         "intent",
         "drug_role",
         "status",
+        "stop_reason",
         "exclude_reason",
         "delivered_basis",
         "start_precision",
@@ -182,10 +200,11 @@ def read_dose_log(frames: Frames, protocol: Protocol, *, with_native_key: bool) 
         | among(events["drug"], other_role)
     )
     return DoseLog(
-        events.drop("kind", "intent", "drug_role", "status", "exclude_reason", "start_precision"),
+        events.drop("kind", "intent", "drug_role", "status", "stop_reason", "exclude_reason", "start_precision"),
         given,
         given & ~unplannable,
         among(events["start_precision"], ["date", "month", "year"]),
+        among(events["status"], ["partial"]) & among(events["stop_reason"], ["user"]),
     )
 
 

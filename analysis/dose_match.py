@@ -6,7 +6,7 @@ At 7,000,000 planned doses the two tables take about 1.1 GB; the arrays of a chu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,13 @@ class _Plans:
     """Row of the dose event that is part of the same record, -1 for none."""
     reason: Int32
 
+    def take(self, order: Int64) -> _Plans:
+        """The same plans in another order."""
+        times = Times(*(getattr(self.times, name)[order] for name in Times.__dataclass_fields__))
+        return _Plans(
+            times, self.recorded[order], self.occurred[order], self.event[order], self.reason[order]
+        )
+
 
 class DoseMatcher:
     """Makes the chunks; holds what all of them share."""
@@ -53,7 +60,7 @@ class DoseMatcher:
     ) -> None:
         self._protocol = protocol
         self._planner = planner
-        self._log = log
+        self.log = log
         self._ids = [person["subject_id"] for person in planner.people]
         self._numbers = {name: number for number, name in enumerate(self._ids)}
         self._day_start = np.array([planner.day_start(i) for i in range(len(self._ids))], dtype=np.int64)
@@ -61,24 +68,36 @@ class DoseMatcher:
         self._monitored_from, self._monitored_to = monitored_days(monitoring, self._numbers)
         lookup = period_of_days(periods, self._numbers)
         self._period_lookup = lookup[:3]
-        self._with_periods = lookup[3]
         self._has_periods = np.array([i in lookup[3] for i in range(len(self._ids))], dtype=np.bool_)
         self._number_events()
         self._number_recorded(recorded)
+        self._units = self._common_units(recorded)
 
     def _number_events(self) -> None:
         """Subject and planned series of every schedulable event; -1 where no plan can expect it."""
-        events = self._log.events
+        events = self.log.events
         of_category = np.array(
             [*(self._numbers.get(name, -1) for name in categories(events["subject_id"])), -1], dtype=np.int32
         )
         self._event_subject: Int32 = of_category[codes(events["subject_id"])]
         self._event_at = micros(events["start_local"])
         self._event_series = self._series_numbers()
-        self._event_series[~self._log.schedulable] = -1
+        self._event_series[~self.log.schedulable] = -1
+
+    def _common_units(self, recorded: pl.DataFrame) -> pl.Enum:
+        """One Enum for the units of plans and events, so that they compare by number; the log is cast to it."""
+        events, planner = self.log.events, self._planner
+        named = {rule.unit for rule in self._protocol.dosing}
+        named |= {row["amount_unit"] for rows in planner.prescriptions.values() for row in rows}
+        named |= set(recorded["amount_unit"])
+        named |= {*categories(events["amount_unit"]), *categories(events["volume_unit"])}
+        units = pl.Enum(sorted(unit for unit in named if unit is not None))
+        as_common = pl.col("amount_unit", "volume_unit").cast(pl.String if not self.log.height else units)
+        self.log = replace(self.log, events=events.with_columns(as_common.cast(units)))
+        return units
 
     def _series_numbers(self) -> Int32:
-        events = self._log.events
+        events = self.log.events
         drugs, channels = categories(events["drug"]), categories(events["channel"])
         table = np.full((len(drugs) + 1, len(channels) + 1), -1, dtype=np.int32)
         named = self._planner.series
@@ -123,13 +142,13 @@ class DoseMatcher:
         if not recorded.height:
             return np.zeros(0, dtype=np.int64)
         events = (
-            self._log.events.select(
+            self.log.events.select(
                 pl.col("subject_id").cast(pl.String),
                 plan_seq=pl.col("native_key").cast(pl.String),
                 day=pl.col("start_local").dt.date(),
             )
             .with_row_index("event")
-            .filter(pl.Series(self._log.given))
+            .filter(pl.Series(self.log.given))
             .unique(["subject_id", "plan_seq", "day"], keep="first", maintain_order=True)
         )
         return (
@@ -140,19 +159,18 @@ class DoseMatcher:
             .to_numpy()
         )
 
-    @property
-    def labels(self) -> Labels:
-        """What turns the numbers of a chunk into columns."""
+    def _labels(self) -> Labels:
         return Labels(
             subjects=pl.Enum(self._ids),
             series=self._planner.series,
-            amounts=self._planner.amounts.values,
+            amounts=list(self._planner.amounts.values),
             reasons=self._reasons,
+            units=self._units,
             limit_pct=self._protocol.accuracy.conformity_pct,
         )
 
-    def chunks(self) -> Iterator[MatchedDoses]:
-        """Both tables for runs of subjects, in subject order."""
+    def chunks(self) -> Iterator[tuple[MatchedDoses, Labels]]:
+        """Matched doses of runs of subjects, in subject order, with what their numbers stand for."""
         spans: list[Span] = []
         first, rows = 0, 0
         bounds = np.searchsorted(self._event_subject, np.arange(len(self._ids) + 1))
@@ -160,11 +178,13 @@ class DoseMatcher:
             own = self._planner.spans(subject)
             size = sum(span.count for span in own) + int(bounds[subject + 1] - bounds[subject])
             if rows and rows + size > CHUNK_ROWS:
-                yield self._chunk(first, subject, spans, slice(int(bounds[first]), int(bounds[subject])))
+                rows_of = slice(int(bounds[first]), int(bounds[subject]))
+                yield self._chunk(first, subject, spans, rows_of), self._labels()
                 spans, first, rows = [], subject, 0
             spans += own
             rows += size
-        yield self._chunk(first, len(self._ids), spans, slice(int(bounds[first]), int(bounds[-1])))
+        rows_of = slice(int(bounds[first]), int(bounds[-1]))
+        yield self._chunk(first, len(self._ids), spans, rows_of), self._labels()
 
     def _chunk(self, first: int, last: int, spans: list[Span], rows: slice) -> MatchedDoses:
         plans = self._plans(first, last, spans)
@@ -180,12 +200,16 @@ class DoseMatcher:
         status[held] = HELD
         status[matched | (plans.occurred == 1)] = TAKEN
         status[late & matched] = LATE
-        extra = self._extra_events(subject, plans.times.series, event, rows)
-        row_subject = np.concatenate([subject, self._event_subject[extra]])
-        event_day = self._event_days(np.concatenate([np.maximum(event, 0), extra]), row_subject)
-        row_day = np.where(np.concatenate([matched, np.ones(extra.size, dtype=np.bool_)]), event_day,
-                           np.concatenate([plan_day, np.zeros(extra.size, dtype=np.int64)]))  # fmt: skip
-        row_period, inside = self._periods(row_subject, row_day)
+        extra = self._extra_events(first, subject, plans.times.series, event, rows)
+        extra_subject = self._event_subject[extra]
+        extra_day = self._event_days(extra, extra_subject)
+        row_day = plan_day
+        if self._period_lookup[0].size and matched.any():
+            row_day = plan_day.copy()
+            row_day[matched] = self._event_days(event[matched], subject[matched])
+        row_period, inside = self._periods(
+            np.concatenate([subject, extra_subject]), np.concatenate([row_day, extra_day])
+        )
         return MatchedDoses(
             times=plans.times,
             recorded=plans.recorded,
@@ -197,9 +221,9 @@ class DoseMatcher:
             status=status,
             event=event,
             extra=extra,
-            extra_subject=self._event_subject[extra],
+            extra_subject=extra_subject,
             extra_series=self._event_series[extra],
-            extra_day=event_day[subject.size :],
+            extra_day=extra_day,
             row_period=row_period,
             inside=inside,
         )
@@ -208,35 +232,37 @@ class DoseMatcher:
         """Recorded and generated planned doses of subjects first to last-1, by subject, time and series."""
         known, made = self._recorded, span_times(spans)
         lo, hi = np.searchsorted(known.times.subject, [first, last])
+        if lo == hi:
+            blank = np.full(made.size, -1, dtype=np.int32)
+            none = np.full(made.size, -1, dtype=np.int64)
+            plans = _Plans(made, np.zeros(made.size, dtype=np.bool_), blank, none, blank)
+            return plans if _ascending(made.subject, made.at, made.series) else plans.take(
+                np.lexsort((made.series, made.at, made.subject))
+            )
         part = slice(int(lo), int(hi))
         blank = np.full(made.size, -1, dtype=np.int32)
         both = [
-            np.concatenate([getattr(known.times, name)[part], getattr(made, name)])
-            for name in ("subject", "series", "period", "at", "before", "after", "amount")
+            np.concatenate([getattr(known.times, name)[part], getattr(made, name)]) for name in Times.__dataclass_fields__
         ]
-        others = [
+        plans = _Plans(
+            Times(*both),
             np.concatenate([known.recorded[part], np.zeros(made.size, dtype=np.bool_)]),
             np.concatenate([known.occurred[part], blank]),
             np.concatenate([known.event[part], blank.astype(np.int64)]),
             np.concatenate([known.reason[part], blank]),
-        ]
-        subject, series, at = both[0], both[1], both[3]
-        if not _ascending(subject, at, series):
-            order = np.lexsort((series, at, subject))
-            both = [values[order] for values in both]
-            others = [values[order] for values in others]
-        return _Plans(Times(*both), others[0], others[1], others[2], others[3])
-
+        )
+        return plans.take(np.lexsort((plans.times.series, plans.times.at, plans.times.subject)))
     def _amounts(self, plans: _Plans, period: Int32) -> Int32:
         """Number of each plan's amount: its own, else what the protocol plans for its series in its period."""
         amount = plans.times.amount.copy()
         lacking = np.flatnonzero(amount < 0)
         cases = np.stack([plans.times.subject[lacking], plans.times.series[lacking], period[lacking]], axis=1)
         distinct, which = np.unique(cases, axis=0, return_inverse=True)
+        # A dose outside every known period of its subject has no planned amount.
         stated = [
-            self._planner.stated_amount(self._planner.series[series], subject, order if order >= 0 else None)
-            if order >= 0 or subject not in self._with_periods
-            else self._planner.amounts.number((None, None))
+            0
+            if order < 0 and self._has_periods[subject]
+            else self._planner.stated_amount(self._planner.series[series], subject, order if order >= 0 else None)
             for subject, series, order in distinct.tolist()
         ]
         amount[lacking] = np.array(stated, dtype=np.int32)[which.reshape(-1)]
@@ -276,9 +302,9 @@ class DoseMatcher:
         event = plans.event.copy()
         late = np.zeros(times.size, dtype=np.bool_)
         late[own] = self._event_at[event[own]] > times.at[own] + times.after[own]
-        candidates = np.flatnonzero(self._event_series[rows] >= 0) + rows.start
-        if own.any():
-            candidates = np.setdiff1d(candidates, event[own], assume_unique=True)
+        open_events = self._event_series[rows] >= 0
+        open_events[event[own] - rows.start] = False
+        candidates = np.flatnonzero(open_events) + rows.start
         count = len(self._planner.series)
         plan_group = (times.subject - first) * count + times.series
         event_group = (self._event_subject[candidates] - first) * count + self._event_series[candidates]
@@ -287,7 +313,7 @@ class DoseMatcher:
         if self._planner.date_only:
             # The log states days: compare days, so that a planned clock time does not make midnight early.
             at = at // DAY_US * DAY_US
-        elif self._log.date_only.any():
+        elif self.log.date_only.any():
             event_at = self._at_plan_of_the_day(event_at, candidates, plan_group, at, event_group)
         order = slice(None) if _ascending(plan_group, at) else np.lexsort((at, plan_group))
         event_order = slice(None) if _ascending(event_group, event_at) else np.lexsort((event_at, event_group))
@@ -312,26 +338,31 @@ class DoseMatcher:
     ) -> Int64:
         """Times with date-only events moved to the planned time of their day, where there is one."""
         moved = event_at.copy()
-        for position in np.flatnonzero(self._log.date_only[events]):
+        for position in np.flatnonzero(self.log.date_only[events]):
             lo, hi = np.searchsorted(plan_group, [event_group[position], event_group[position] + 1])
             later = lo + np.searchsorted(plan_at[lo:hi], event_at[position])
             if later < hi and plan_at[later] < event_at[position] + DAY_US:
                 moved[position] = plan_at[later]
         return moved
 
-    def _extra_events(self, subject: Int32, series: Int32, event: Int64, rows: slice) -> Int64:
+    def _extra_events(self, first: int, subject: Int32, series: Int32, event: Int64, rows: slice) -> Int64:
         """Rows of the events of a planned series that no planned dose took, by subject, time, source and line."""
         count = len(self._planner.series)
-        planned = np.unique(subject * count + series)
-        candidates = np.flatnonzero(self._event_series[rows] >= 0) + rows.start
-        group = self._event_subject[candidates] * count + self._event_series[candidates]
-        candidates = candidates[np.isin(group, planned)]
-        return np.setdiff1d(candidates, event[event >= 0], assume_unique=True)
+        left = self._event_series[rows] >= 0
+        left[event[event >= 0] - rows.start] = False
+        candidates = np.flatnonzero(left) + rows.start
+        if not candidates.size or not subject.size:
+            return candidates[:0]
+        planned = np.zeros((int(subject[-1]) - first + 1) * count, dtype=np.bool_)
+        planned[(subject - first) * count + series] = True
+        group = (self._event_subject[candidates] - first) * count + self._event_series[candidates]
+        inside = group < planned.size
+        return candidates[inside][planned[group[inside]]]
 
     def _event_days(self, events: Int64, subject: Int32) -> Int64:
         if not self._event_at.size:
             return np.zeros(events.size, dtype=np.int64)
-        shift = np.where(self._log.date_only[events], 0, self._day_start[subject])
+        shift = np.where(self.log.date_only[events], 0, self._day_start[subject])
         return np.asarray((self._event_at[events] - shift) // DAY_US)
 
 

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from analysis.dose_log import DAY_US, DoseLog, Int32, Int64, Mask
+from analysis.dose_log import DAY_US, DoseLog, Int32, Int64, Mask, codes
 from analysis.schedule import PlannedAmount, Series, Times
 
 STATUS = ("taken", "late", "missed", "extra", "held", "unmonitored")
 TAKEN, LATE, MISSED, EXTRA, HELD, UNMONITORED = range(6)
 
 AMOUNT = pl.Decimal(18, 6)
+
+NO_TIME = np.iinfo(np.int64).min
+"""Planned time of a dose without a plan, before it becomes NULL."""
+
+EVENT_COLUMNS = (
+    "start_local",
+    "planned_amount",
+    "programmed_amount",
+    "delivered_amount",
+    "amount_unit",
+    "delivered_basis",
+    "volume",
+    "volume_unit",
+    "source_id",
+    "line",
+)
+"""Columns of the dose log that a matched dose shows or is compared by."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,7 @@ class Labels:
     series: list[Series]
     amounts: list[PlannedAmount]
     reasons: list[str]
+    units: pl.Enum
     limit_pct: float
 
 
@@ -52,7 +72,8 @@ class MatchedDoses:
     row_period: Int32
     inside: npt.NDArray[np.int8]
 
-    def planned_numbers(self) -> Int32:
+    @cached_property
+    def planned_no(self) -> Int32:
         """Running number of each planned dose within its subject, from 1."""
         subject = self.times.subject
         starts = np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]]) if subject.size else np.zeros(0, np.int64)
@@ -83,7 +104,7 @@ def subjects_column(numbers: Int32, labels: Labels) -> pl.Series:
 
 
 def amounts_column(numbers: Int32, labels: Labels) -> pl.Series:
-    values = pl.Series([amount for amount, _ in labels.amounts] or [None], dtype=AMOUNT)
+    values = pl.Series([amount for amount, _ in labels.amounts], dtype=AMOUNT)
     return values.gather(numbers.astype(np.uint32))
 
 
@@ -94,7 +115,7 @@ def planned_dose_frame(doses: MatchedDoses, labels: Labels) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "subject_id": subjects_column(times.subject, labels),
-            "planned_no": doses.planned_numbers(),
+            "planned_no": doses.planned_no,
             "drug": text_by_number([drug or None for drug, _ in labels.series], times.series),
             "channel": text_by_number([channel for _, channel in labels.series], times.series),
             "period_order": numbered(doses.period),
@@ -102,7 +123,7 @@ def planned_dose_frame(doses: MatchedDoses, labels: Labels) -> pl.DataFrame:
             "window_start": local_time(times.at - times.before),
             "window_end": local_time(times.at + times.after),
             "planned_amount": amounts_column(doses.amount, labels),
-            "amount_unit": text_by_number([unit for _, unit in labels.amounts], doses.amount),
+            "amount_unit": _units_column([unit for _, unit in labels.amounts], doses.amount, labels),
             "status": pl.Series(expected.astype(np.uint8)).cat.to(pl.Enum(["expected", "held"])),
             "basis": pl.Series(doses.recorded.astype(np.uint8)).cat.to(pl.Enum(["generated", "recorded"])),
             "hold_reason": text_by_number(list(labels.reasons), np.where(doses.held, doses.reason, -1)),
@@ -113,50 +134,112 @@ def planned_dose_frame(doses: MatchedDoses, labels: Labels) -> pl.DataFrame:
 def dose_match_frame(doses: MatchedDoses, labels: Labels, log: DoseLog) -> pl.DataFrame:
     """Rows of dose_match: every planned dose and every extra one, by subject, dosing day and number."""
     times, extra = doses.times, doses.extra
-    blank = np.full(extra.size, -1, dtype=np.int64)
-    event = np.concatenate([doses.event, extra])
-    subject = np.concatenate([times.subject, doses.extra_subject])
-    series = np.concatenate([times.series, doses.extra_series])
-    index = pl.Series(event).cast(pl.UInt32, strict=False)
-    given = log.events.select(
-        pl.col(name).gather(index)
-        for name in (
-            "start_local", "planned_amount", "programmed_amount", "delivered_amount", "amount_unit", "delivered_basis",
-            "volume", "volume_unit", "source_id", "line",
-        )
-    )  # fmt: skip
-    plan_at = np.concatenate([times.at, np.zeros(extra.size, dtype=np.int64)])
+    order = _merged(doses, log) if extra.size else slice(None)
+
+    def joined(planned: npt.NDArray[np.generic], extras: npt.NDArray[np.generic] | int) -> npt.NDArray[Any]:
+        tail = np.full(extra.size, extras, dtype=planned.dtype) if isinstance(extras, int) else extras
+        return np.concatenate([planned, tail])[order]
+
+    event = joined(doses.event, extra)
+    plan_at = joined(times.at, NO_TIME)
+    series = joined(times.series, doses.extra_series)
+    amount = joined(doses.amount, 0)
     planned_at = local_time(plan_at)
     if extra.size:
-        planned_at = planned_at.set(pl.Series(np.r_[np.zeros(times.size, bool), np.ones(extra.size, bool)]), None)
-    amount = np.concatenate([doses.amount, np.full(extra.size, _open(labels), dtype=np.int32)])
-    frame = pl.DataFrame(
-        {
-            "subject_id": subjects_column(subject, labels),
-            "planned_no": numbered(np.concatenate([doses.planned_numbers(), blank])),
-            "status": pl.Series(np.concatenate([doses.status, np.full(extra.size, EXTRA, np.uint8)])).cat.to(
-                pl.Enum(STATUS)
-            ),
-            "dose_date": pl.Series(np.concatenate([doses.plan_day, doses.extra_day]).astype(np.int32)).cast(pl.Date),
-            "planned_at": planned_at,
-            "event_at": given["start_local"],
-            "delay_s": _delays(given["start_local"], planned_at, event, log, doses),
-            "period_order": numbered(doses.row_period),
-            "in_period": _three_valued(doses.inside),
-            "drug": text_by_number([drug or None for drug, _ in labels.series], series),
-            "channel": text_by_number([channel for _, channel in labels.series], series),
-            "planned_amount": amounts_column(amount, labels),
-            "programmed_amount": given["programmed_amount"],
-            "delivered_amount": given["delivered_amount"],
-            "amount_unit": given["amount_unit"],
-            "delivered_basis": given["delivered_basis"],
-            "source_id": given["source_id"],
-            "line": given["line"],
-            "plan_unit": text_by_number([unit for _, unit in labels.amounts], amount),
-            "volume": given["volume"],
-            "volume_unit": given["volume_unit"],
-            "own_planned": given["planned_amount"],
-        }
+        planned_at = planned_at.set(pl.Series(plan_at == NO_TIME), None)
+    index = pl.Series(event).cast(pl.UInt32, strict=False)
+    # A column without a value anywhere (no volume, no planned amount on the record) is not worth gathering.
+    given = log.events.select(
+        pl.col(name).gather(index) for name in EVENT_COLUMNS if not log.is_blank(name)
+    ).with_columns(pl.lit(None, dtype=log.events.schema[name]).alias(name) for name in EVENT_COLUMNS if log.is_blank(name))
+    day_only = joined(doses.recorded & (times.after == DAY_US - 1), 0).astype(np.bool_)
+    timed = (event >= 0) & ~day_only & ~_at(log.date_only, event)
+    frame = given.with_columns(
+        subjects_column(joined(times.subject, doses.extra_subject), labels).alias("subject_id"),
+        numbered(joined(doses.planned_no, -1)).alias("planned_no"),
+        pl.Series("status", joined(doses.status, EXTRA)).cat.to(pl.Enum(STATUS)),
+        pl.Series("dose_date", joined(doses.plan_day, doses.extra_day).astype(np.int32)).cast(pl.Date),
+        planned_at.alias("planned_at"),
+        pl.Series("timed", timed),
+        numbered(doses.row_period[order]).alias("period_order"),
+        pl.Series("inside", doses.inside[order]),
+        text_by_number([drug or None for drug, _ in labels.series], series).alias("drug"),
+        text_by_number([channel for _, channel in labels.series], series).alias("channel"),
+        amounts_column(amount, labels).alias("plan_amount"),
+        _units_column([unit for _, unit in labels.amounts], amount, labels).alias("plan_unit"),
     )
-    compared = with_comparison(frame, labels.limit_pct)
-    return compared if not extra.size else compared.select(pl.all().gather(_merged(doses, log)))
+    elapsed = (pl.col("start_local") - pl.col("planned_at")).dt.total_seconds()
+    return with_comparison(frame, labels.limit_pct).select(
+        "subject_id",
+        "planned_no",
+        "status",
+        "dose_date",
+        "planned_at",
+        event_at="start_local",
+        delay_s=pl.when("timed").then(elapsed),
+        period_order="period_order",
+        in_period=pl.when(pl.col("inside") >= 0).then(pl.col("inside") == 1),
+        drug="drug",
+        channel="channel",
+        planned_amount="planned_amount",
+        programmed_amount="programmed_amount",
+        delivered_amount="delivered_amount",
+        amount_unit="amount_unit",
+        delivered_basis="delivered_basis",
+        within_limits="within_limits",
+        source_id="source_id",
+        line="line",
+    )
+
+
+def with_comparison(frame: pl.DataFrame, limit_pct: float) -> pl.DataFrame:
+    """Planned and delivered amount in one unit, and whether delivered is within the limit of planned (inclusive).
+
+    The plan counts before an amount the record itself states as planned. A plan in the unit of the volume is
+    compared with the volume; a plan in a unit of neither is not compared. Planned 0 conforms when 0 is delivered.
+    """
+    if frame["plan_amount"].null_count() == frame.height and frame["planned_amount"].null_count() == frame.height:
+        return frame.with_columns(within_limits=pl.lit(None, dtype=pl.Boolean))
+    own = pl.col("plan_amount").is_null()
+    in_volume = ~own & (pl.col("plan_unit") == pl.col("volume_unit")).fill_null(False)
+    comparable = own | in_volume | (pl.col("plan_unit") == pl.col("amount_unit")).fill_null(False)
+    columns = {
+        "planned_amount": pl.coalesce("plan_amount", "planned_amount"),
+        "amount_unit": pl.coalesce("amount_unit", "plan_unit"),
+    }
+    if frame["volume"].null_count() < frame.height:
+        columns["delivered_amount"] = pl.when(in_volume).then("volume").otherwise("delivered_amount")
+        columns["programmed_amount"] = pl.when(~in_volume).then("programmed_amount")
+        columns["amount_unit"] = pl.when(in_volume).then("plan_unit").otherwise(columns["amount_unit"])
+    frame = frame.with_columns(**columns, comparable=comparable)
+    planned, delivered = pl.col("planned_amount").cast(pl.Float64), pl.col("delivered_amount").cast(pl.Float64)
+    # The margin keeps a dose exactly at the limit inside: 5.000 % is not 5 % in binary.
+    within = pl.when(planned == 0).then(delivered == 0).otherwise(
+        (delivered - planned).abs() * 100 <= (limit_pct + 1e-9) * planned
+    )
+    return frame.with_columns(within_limits=pl.when("comparable").then(within))
+
+
+def _at(flags: Mask, rows: npt.NDArray[Any]) -> Mask:
+    """Flag of each row; FALSE for row -1."""
+    return np.asarray(flags[np.maximum(rows, 0)] & (rows >= 0)) if flags.size else np.zeros(rows.size, np.bool_)
+
+
+def _units_column(units: list[str | None], numbers: npt.NDArray[Any], labels: Labels) -> pl.Series:
+    return pl.Series(units, dtype=labels.units).gather(numbers.astype(np.uint32))
+
+
+def _merged(doses: MatchedDoses, log: DoseLog) -> Int64:
+    """Order that puts each extra dose after the planned ones of its subject and day."""
+    source = codes(log.events["source_id"])[doses.extra]
+    line = log.events["line"].gather(doses.extra.astype(np.uint32)).to_numpy()
+    own = np.lexsort((line, source, doses.extra_day, doses.extra_subject))
+    planned_key = (doses.times.subject.astype(np.int64) << 32) + doses.plan_day
+    extra_key = ((doses.extra_subject.astype(np.int64) << 32) + doses.extra_day)[own]
+    slots = np.searchsorted(planned_key, extra_key, side="right") + np.arange(own.size)
+    order = np.empty(planned_key.size + own.size, dtype=np.int64)
+    is_extra = np.zeros(order.size, dtype=np.bool_)
+    is_extra[slots] = True
+    order[is_extra] = planned_key.size + own
+    order[~is_extra] = np.arange(planned_key.size)
+    return order

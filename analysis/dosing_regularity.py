@@ -37,9 +37,7 @@ def correct_dosing_days(doses_per_day: Sequence[int], expected_per_day: Sequence
     return DosingDays(len(days), exact / len(days), enough / len(days))
 
 
-def intervals_on_time(
-    intervals: Sequence[float], nominal: float, tolerance: float | None = None
-) -> float | None:
+def intervals_on_time(intervals: Sequence[float], nominal: float, tolerance: float | None = None) -> float | None:
     """Share of the dosing intervals within nominal ± tolerance, the ends included; `None` without intervals.
 
     The tolerance is a quarter of the nominal interval unless given (24 h: ± 6 h).

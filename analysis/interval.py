@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from scipy.special import ndtri
 
@@ -27,6 +28,18 @@ class Interval:
     def limits(self) -> tuple[float | None, float | None]:
         """Lower and upper limit as a pair."""
         return self.lower, self.upper
+
+    def scaled(self, factor: float) -> Self:
+        """Estimate and limits times a positive factor, such as 100 for percent; all else unchanged.
+
+        >>> Interval(0.25, 0.1, None, 0.95, "wilson").scaled(100)
+        Interval(estimate=25.0, lower=10.0, upper=None, level=0.95, method='wilson')
+        """
+        if not factor > 0.0:
+            raise ValueError(f"a factor must be positive, got {factor!r}")
+        numbers = (self.estimate, self.lower, self.upper)
+        estimate, lower, upper = (None if v is None else v * factor for v in numbers)
+        return replace(self, estimate=estimate, lower=lower, upper=upper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +126,7 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
     return _chandrupatla(function, low, f_low, high, f_high)
 
 
-def _chandrupatla(
-    function: Callable[[float], float], low: float, f_low: float, high: float, f_high: float
-) -> float:
+def _chandrupatla(function: Callable[[float], float], low: float, f_low: float, high: float, f_high: float) -> float:
     """Chandrupatla's bracketing method (Adv Eng Softw 1997;28:145-149).
 
     Written out because scipy.optimize costs a further 0.1 s of import and this keeps a limit at about 10

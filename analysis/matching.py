@@ -54,8 +54,9 @@ def match_events(
         plans, events = np.flatnonzero(free), np.flatnonzero(plan_of == NONE)
         if not plans.size or not events.size:
             break
+        some = plans if plans.size < plan_at.size else slice(None)
         chosen, distance = _nearest_in_window(
-            plan_group[plans], plan_at[plans], before[plans], after[plans], plan_key[plans],
+            plan_group[some], plan_at[some], before[some], after[some], plan_key[some],
             event_group[events], event_at[events], event_key[events],
         )  # fmt: skip
         winners = _closest(chosen, distance)
@@ -118,12 +119,16 @@ def _closest(chosen: Int64, distance: Int64) -> Int64:
     if not candidates.size:
         return candidates
     plan, away = chosen[candidates], distance[candidates]
-    if bool((plan[1:] > plan[:-1]).all()):
-        return candidates
-    order = np.lexsort((candidates, away, plan))
-    first = np.ones(order.size, dtype=np.bool_)
-    first[1:] = plan[order][1:] != plan[order][:-1]
-    return np.sort(candidates[order[first]])
+    if bool((plan[1:] < plan[:-1]).any()):
+        order = np.argsort(plan, kind="stable")
+        candidates, plan, away = candidates[order], plan[order], away[order]
+    starts = np.flatnonzero(np.r_[True, plan[1:] != plan[:-1]])
+    if starts.size == plan.size:
+        return np.sort(candidates)
+    nearest = np.repeat(np.minimum.reduceat(away, starts), np.diff(np.r_[starts, plan.size]))
+    as_near = np.flatnonzero(away == nearest)
+    first = np.r_[True, plan[as_near][1:] != plan[as_near][:-1]]
+    return np.sort(candidates[as_near[first]])
 
 
 def _add_late(

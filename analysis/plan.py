@@ -119,6 +119,8 @@ class Planner:
     prescriptions: dict[str, list[dict[str, Any]]]
     series: list[Series]
     amounts: Amounts
+    doses_logged: bool
+    """FALSE where the study holds no dose event: intervals of exposure tell nothing of single doses."""
     date_only: bool
     open_until_us: int | None
 
@@ -133,7 +135,7 @@ class Planner:
     def spans(self, subject: int) -> list[Span]:
         """Spans of the subject's generated doses, in time order; none before a first dose or for recorded series."""
         person = self.people[subject]
-        if person["first_dose"] is None or person["followed_to"] is None:
+        if not self.doses_logged or person["first_dose"] is None or person["followed_to"] is None:
             return []
         bounds = self._bounds(subject)
         spans: list[Span] = []
@@ -225,10 +227,18 @@ class Planner:
         return stretches
 
     def stated_amount(self, series: Series, subject: int, period: int | None) -> int:
-        """Number of the amount the protocol plans for a dose of the series in a period (none: an open amount)."""
-        rule = self.rule(series, subject, period)
-        usable = rule is not None and rule.kind in ("scheduled", "single")
-        return self.amounts.number((rule.amount, rule.unit) if rule is not None and usable else (None, None))
+        """Number of the amount the protocol plans for a dose of the series in a period.
+
+        A dose of no known period has one only where every period of the arm plans the same.
+        """
+        arm = self.protocol.arm_of(self.people[subject]["arm_code"] or "")
+        orders = [each.order for each in treatment_periods(arm)] if period is None and arm is not None else []
+        rules = [self.rule(series, subject, order) for order in orders or [period]]
+        stated = {
+            (rule.amount, rule.unit) if rule is not None and rule.kind in ("scheduled", "single") else (None, None)
+            for rule in rules
+        }
+        return self.amounts.number(stated.pop()) if len(stated) == 1 else 0
 
 
 def period_of_days(periods: pl.DataFrame, numbers: dict[str, int]) -> tuple[Int64, Int32, Int64, set[int]]:

@@ -3,7 +3,7 @@
 Every function takes whole counts and returns an `Interval` whose estimate is x / n (a fraction, 0-1).
 n = 0 gives an interval of `None`s; x = 0 has a lower limit of exactly 0 and x = n an upper limit of exactly 1
 (except where a docstring says otherwise). Subjects are taken to be independent: for doses, which cluster in
-subjects, use the two-stage or bootstrap summaries of `analysis.agreement`.
+subjects, use `analysis.clustered`.
 
 References: Newcombe RG, Stat Med 1998;17:857-872; Brown, Cai, DasGupta, Statist Sci 2001;16:101-133.
 """
@@ -137,9 +137,7 @@ def agresti_coull(x: int, n: int, level: float = 0.95) -> Interval:
     total = n + z * z
     centre = (x + z * z / 2.0) / total
     half_width = z * math.sqrt(centre * (1.0 - centre) / total)
-    return Interval(
-        x / n, max(0.0, centre - half_width), min(1.0, centre + half_width), level, "agresti_coull"
-    )
+    return Interval(x / n, max(0.0, centre - half_width), min(1.0, centre + half_width), level, "agresti_coull")
 
 
 def jeffreys(x: int, n: int, level: float = 0.95) -> Interval:

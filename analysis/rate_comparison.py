@@ -226,9 +226,7 @@ def wald_difference(x1: int, time1: float, x2: int, time2: float, level: float =
     standard_error = math.sqrt(x1 / time1**2 + x2 / time2**2)
     p_value = two_sided_p(difference / standard_error) if standard_error > 0.0 else None
     half_width = z * standard_error
-    return Comparison(
-        difference, difference - half_width, difference + half_width, level, "wald_difference", p_value
-    )
+    return Comparison(difference, difference - half_width, difference + half_width, level, "wald_difference", p_value)
 
 
 def _wald_statistic(x1: int, x2: int, d: float) -> float:

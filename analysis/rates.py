@@ -146,9 +146,7 @@ def normal(x: int, time: float, level: float = 0.95, per: float = 1.0) -> Interv
     if check_time(time) == 0.0:
         return not_estimable(level, "normal")
     half_width = z * math.sqrt(x)
-    return Interval(
-        x * per / time, (x - half_width) * per / time, (x + half_width) * per / time, level, "normal"
-    )
+    return Interval(x * per / time, (x - half_width) * per / time, (x + half_width) * per / time, level, "normal")
 
 
 def normal_log(x: int, time: float, level: float = 0.95, per: float = 1.0) -> Interval:
@@ -179,9 +177,7 @@ METHODS: dict[str, Callable[[int, float, float, float], Interval]] = {
 }
 
 
-def rate_interval(
-    x: int, time: float, level: float = 0.95, per: float = 1.0, method: str = "garwood"
-) -> Interval:
+def rate_interval(x: int, time: float, level: float = 0.95, per: float = 1.0, method: str = "garwood") -> Interval:
     """Interval for a rate by the name of a method (a key of `METHODS`); ValueError for an unknown one.
 
     >>> rate_interval(0, 0).estimate is None

@@ -64,8 +64,8 @@ def mean_cumulative_function(
         raise ValueError("subjects, starts, stops and events must have the same length")
     if any(not a < b for a, b in zip(starts, stops, strict=True)):
         raise ValueError("every row must end after it starts")
-    names = list(dict.fromkeys(subjects))
-    own = np.asarray([names.index(s) for s in subjects], dtype=np.intp)
+    names = {name: i for i, name in enumerate(dict.fromkeys(subjects))}
+    own = np.asarray([names[s] for s in subjects], dtype=np.intp)
     start, stop = np.asarray(starts, dtype=np.float64), np.asarray(stops, dtype=np.float64)
     event = np.asarray(events, dtype=np.bool_)
     influence = np.zeros(len(names))

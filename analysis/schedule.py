@@ -115,10 +115,10 @@ class Span:
 
 @dataclass
 class Amounts:
-    """Distinct planned amounts with their units, by number; a plan row carries the number."""
+    """Distinct planned amounts with their units, by number; a plan row carries the number. 0 is not stated."""
 
-    values: list[PlannedAmount] = field(default_factory=list)
-    _index: dict[PlannedAmount, int] = field(default_factory=dict)
+    values: list[PlannedAmount] = field(default_factory=lambda: [(None, None)])
+    _index: dict[PlannedAmount, int] = field(default_factory=lambda: {(None, None): 0})
 
     def number(self, amount: PlannedAmount) -> int:
         if amount not in self._index:
@@ -235,23 +235,29 @@ class Times:
 
 def span_times(spans: Sequence[Span]) -> Times:
     """The planned times of spans, which must come in subject order."""
-    counts = np.array([span.count for span in spans], dtype=np.int64)
-    which = np.repeat(np.arange(len(spans)), counts)
-    starts = np.repeat(np.cumsum(counts) - counts, counts)
-    k = np.arange(counts.sum(), dtype=np.int64) - starts
 
     def per_span(values: Iterable[int]) -> Int64:
         return np.fromiter(values, dtype=np.int64, count=len(spans))
 
-    k += per_span(span.first for span in spans)[which]
-    m = per_span(len(span.offsets) for span in spans)[which]
-    flat_start = per_span(len(span.offsets) for span in spans)
-    slot = (np.cumsum(flat_start) - flat_start)[which] + k % m
+    counts = per_span(span.count for span in spans)
+    which = np.repeat(np.arange(len(spans), dtype=np.int32), counts)
+    ends = np.cumsum(counts)
+    # Index within the span, from the span's own first one on.
+    k = np.arange(int(ends[-1]) if len(spans) else 0, dtype=np.int64)
+    k += (per_span(span.first for span in spans) - (ends - counts))[which]
+    widths = per_span(len(span.offsets) for span in spans)
+    cycle, base = per_span(span.cycle_us for span in spans), per_span(span.base_us for span in spans)
     offsets = np.array([value for span in spans for value in span.offsets], dtype=np.int64)
     before = np.array([value for span in spans for value in span.before], dtype=np.int64)
     after = np.array([value for span in spans for value in span.after], dtype=np.int64)
-    at = per_span(span.base_us for span in spans)[which]
-    at += k // m * per_span(span.cycle_us for span in spans)[which]
+    if bool((widths == 1).all()):
+        slot, whole = which, k
+    else:
+        m = widths[which]
+        whole, within = np.divmod(k, m)
+        slot = ((np.cumsum(widths) - widths)[which] + within).astype(np.int32)
+    at = whole * cycle[which]
+    at += base[which]
     at += offsets[slot]
     return Times(
         per_span(span.subject for span in spans).astype(np.int32)[which],

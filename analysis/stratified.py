@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from analysis.differences import restricted_proportions
 from analysis.interval import (
     Comparison,
     TestResult,
@@ -28,6 +27,7 @@ from analysis.interval import (
     two_sided_p,
 )
 from analysis.rates import check_time
+from analysis.restricted_likelihood import restricted_proportions
 
 Stratum = tuple[int, int, int, int]
 

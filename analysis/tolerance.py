@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 from scipy.special import bdtr, chdtri, chndtrix, gammaincc, nctdtrit, ndtri
 
-from analysis.clustered import mean_and_sd, variance_components
+from analysis.clustered import VarianceComponents, mean_and_sd, variance_components
 from analysis.interval import check_count, check_level, find_root
 
 
@@ -207,17 +207,21 @@ def clustered_tolerance_interval(
     >>> round(interval.lower, 1), round(interval.upper, 1)
     (5.3, 14.7)
     """
+    return tolerance_interval_of_components(variance_components(values, clusters), share, confidence)
+
+
+def tolerance_interval_of_components(
+    parts: VarianceComponents, share: float = 0.975, confidence: float = 0.95
+) -> ToleranceInterval:
+    """`clustered_tolerance_interval` from the variance components of the values."""
     check_level(share)
     check_level(confidence)
     name = "two-sided satterthwaite"
-    parts = variance_components(values, clusters)
     if parts.between is None or parts.within is None or parts.ms_between is None or parts.ms_within is None:
-        return ToleranceInterval(None, None, None, None, None, share, confidence, len(values), name)
+        return ToleranceInterval(None, None, None, None, None, share, confidence, parts.n, name)
     variance = parts.between + parts.within
     if variance == 0.0:
-        return ToleranceInterval(
-            parts.mean, 0.0, None, parts.mean, parts.mean, share, confidence, len(values), name
-        )
+        return ToleranceInterval(parts.mean, 0.0, None, parts.mean, parts.mean, share, confidence, parts.n, name)
     # s_T² = MSB / n0 + MSW (1 - 1 / n0): independent mean squares, unless the between part was cut at 0.
     if parts.between > 0.0:
         first, second = parts.ms_between / parts.n0, parts.ms_within * (1.0 - 1.0 / parts.n0)
@@ -282,6 +286,4 @@ def distribution_free_interval(
     while _coverage_confidence(len(ordered), 2 * (rank + 1), share) >= confidence:
         rank += 1
     lower, upper = (ordered[rank - 1], ordered[-rank]) if rank else (None, None)
-    return ToleranceInterval(
-        None, None, None, lower, upper, share, confidence, len(ordered), "distribution-free"
-    )
+    return ToleranceInterval(None, None, None, lower, upper, share, confidence, len(ordered), "distribution-free")

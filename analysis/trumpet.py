@@ -88,9 +88,7 @@ def trumpet_curve(
     for window in windows_min:
         samples = round(window / sample_min)
         if samples < 1 or abs(samples * sample_min - window) > 1e-9 * window:
-            raise ValueError(
-                f"a window of {window:g} min is not a whole number of samples of {sample_min:g} min"
-            )
+            raise ValueError(f"a window of {window:g} min is not a whole number of samples of {sample_min:g} min")
         points.append(_point(known, missing, window, samples, rate))
     total = math.fsum(known[~missing])
     hours = int((~missing).sum()) * sample_min / 60.0

@@ -22,7 +22,6 @@ TRIAL_DESIGN = frozenset({"TA", "TE", "TV", "TS"})
 _TRIAL_DESIGN_REASON = "trial design: read by dosetrail init"
 
 _NOT_USED: dict[str, str] = {
-    "DR": "device-subject relations: which subject had which device is taken from the rows that name both",
     "CO": "comments are not used",
     "CM": "concomitant medications are not used",
     "CE": "clinical events are not used",
@@ -79,8 +78,20 @@ def domain_of(head: DataSetHead) -> str | None:
     if {"RDOMAIN", "RELID"} <= columns:
         return "RELREC"
     if "DOMAIN" not in columns:
-        return head.name if head.name in _NOT_USED else None
-    return head.domain or head.name
+        mapping = MAPPINGS.get(head.name)
+        is_whole = mapping is not None and set(mapping.needs) <= columns
+        return head.name if is_whole or head.name in _NOT_USED or head.name in TRIAL_DESIGN else None
+    return head.domain or _domain_of_variables(head)
+
+
+def _domain_of_variables(head: DataSetHead) -> str:
+    """Where no row is in reach: the data set's name, or for a part of a split domain the prefix of its
+    --SEQ.
+    """
+    if head.name in MAPPINGS or head.name in TRIAL_DESIGN or head.name in _NOT_USED:
+        return head.name
+    prefixes = [column[:2] for column in head.columns if len(column) == 5 and column.endswith("SEQ")]
+    return prefixes[0] if len(prefixes) == 1 else head.name
 
 
 def _without_domain(head: DataSetHead) -> Ignored | None:

@@ -1,4 +1,4 @@
-"""Subjects, devices and how records relate: DM, SE, SV, DI, DO, SUPP--, RELREC (SDTMIG 3.4, SDTMIG-MD 1.1)."""
+"""Subjects, devices and how records relate: DM, SE, SV, DI, DO, DR, SUPP--, RELREC (SDTMIG 3.4, SDTMIG-MD 1.1)."""
 
 from __future__ import annotations
 
@@ -149,6 +149,14 @@ def device_property_rows(row: Row) -> Iterator[TableRow]:
     )
 
 
+def device_subject_rows(row: Row) -> Iterator[TableRow]:
+    """DR: an assignment without dates."""
+    yield (
+        "device_assignment_recorded",
+        {"device_id": row.required("SPDEVID"), "subject_id": row.required("USUBJID")},
+    )
+
+
 def supplemental_rows(row: Row) -> Iterator[TableRow]:
     """SUPP--. The parent's sequence number is levelled (``1.0`` and ``1`` name the same parent)."""
     variable = row.text("IDVAR")
@@ -190,6 +198,7 @@ MAPPINGS: tuple[DomainMapping, ...] = (
     DomainMapping("SV", "visit", ("USUBJID", "VISITNUM"), visit_rows),
     DomainMapping("DI", "device_property", ("SPDEVID", "DIPARMCD", "DIVAL"), device_identifier_rows),
     DomainMapping("DO", "device_property", ("SPDEVID", "DOTESTCD"), device_property_rows),
+    DomainMapping("DR", "device_assignment_recorded", ("USUBJID", "SPDEVID"), device_subject_rows),
     DomainMapping("SUPP", "supplemental", ("RDOMAIN", "USUBJID", "QNAM", "QVAL"), supplemental_rows),
     DomainMapping("RELREC", "relation", ("RDOMAIN", "RELID"), relation_rows),
 )

@@ -227,16 +227,18 @@ def _decode(path: Path, name: str, header: _Header) -> tuple[pl.DataFrame, list[
 def _level(frame: pl.DataFrame, header: _Header) -> pl.DataFrame:
     import polars as pl
 
-    formats = {variable.name: variable.format for variable in header.variables}
+    names = [variable.name for variable in header.variables]
+    if len(names) != frame.width or len(set(names)) != len(names) or "" in names:
+        raise _broken("its variables are not named, or two have the same name")
     columns = [pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias(LINE)]
-    for series in frame.iter_columns():
-        name = series.name.upper()
+    for variable, series in zip(header.variables, frame.iter_columns(), strict=True):
+        name = variable.name
         if series.dtype == pl.String:
             levelled = [None if value is None else level_text(value) for value in series]
         elif series.dtype == pl.Null:
             levelled = [None] * series.len()
         else:
-            levelled = [None if value is None else _number_text(value, formats[name]) for value in series]
+            levelled = [None if value is None else _number_text(value, variable.format) for value in series]
         columns.append(pl.Series(name, levelled, dtype=pl.String))  # type: ignore[arg-type]
     return frame.select(columns)
 

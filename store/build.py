@@ -32,7 +32,7 @@ from store.release_tables import (
     insert_source_files,
 )
 from store.resolve import create_file_rank, resolve_table
-from store.schema import create_table_sql, create_types, history_table, write_comments
+from store.schema import PROVENANCE_NAMES, create_table_sql, create_types, history_table, write_comments
 from store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -208,53 +208,70 @@ def _insert_sites(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Insert the rows that are current, in the table's order.
+
+    Only columns that any file filled pass through the sort: carrying 30 empty ones costs 4 s in 7 million rows.
+    """
     name = received.table.name
-    order = ", ".join(f'"{column}"' for column in received.table.sort)
-    source = f"(SELECT {received.select_list()} FROM {received.view})"
+    source, added = f"(FROM {received.view})", ()
     if name == "dose_event":
-        source = _with_assigned_and_utc(con, received, source)
+        source, added = _with_assigned_and_utc(con, received)
     exceptions = con.execute(f"SELECT count(*) FROM exc_{name}").fetchone()
     anti = f"ANTI JOIN exc_{name} e USING (source_id, line)" if exceptions and exceptions[0] else ""
-    columns = ", ".join(f'r."{column}"' for column in received.table.column_names)
-    con.execute(f"INSERT INTO {name} SELECT {columns} FROM {source} r {anti} ORDER BY {order}")
+    present = {*received.columns, *added, *PROVENANCE_NAMES}
+    columns = ", ".join(f'"{column}"' for column in received.table.column_names if column in present)
+    order = ", ".join(f'"{column}"' for column in received.table.sort if column in present)
+    con.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {source} r {anti} ORDER BY {order}")
 
 
-def _with_assigned_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTable, source: str) -> str:
-    """Give dose rows the subject of their device, and UTC from the site's zone where only local time is known.
+def _with_assigned_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> tuple[str, tuple[str, ...]]:
+    """Dose rows with the subject of their device, and UTC from the site's zone where only local time is known.
 
     A local time that does not exist or exists twice (DST) is marked uncertain: its UTC is one of two.
+    Returns the relation and the columns it adds.
     """
-    replaced: list[str] = []
+    computed: dict[str, str] = {}
     joins = ""
+    subject = "s.subject_id"
     assigned = con.execute("SELECT count(*) FROM assigned_dose_event").fetchone()
     if assigned and assigned[0]:
         joins += " LEFT JOIN assigned_dose_event a USING (source_id, line)"
-        subject = "coalesce(s.subject_id, a.subject_id)"
-        replaced.append(f"{subject} AS subject_id")
-    else:
-        subject = "s.subject_id"
+        subject = "coalesce(s.subject_id, a.subject_id)" if "subject_id" in received.columns else "a.subject_id"
+        computed["subject_id"] = subject
     zones = con.execute("SELECT count(*) FROM site WHERE time_zone IS NOT NULL").fetchone()
     if zones and zones[0]:
         joins += f" LEFT JOIN subject p ON p.subject_id = {subject} LEFT JOIN site z ON z.site_id = p.site_id"
-        known = "s.start_utc IS NULL AND s.start_precision IN ('minute', 'second') AND z.time_zone IS NOT NULL"
-        utc = "timezone('UTC', timezone(z.time_zone, s.start_local))"
-        replaced.append(f"CASE WHEN {known} THEN {utc} ELSE s.start_utc END AS start_utc")
-        replaced.append(
-            f"CASE WHEN {known} THEN CAST('site_zone' AS offset_source) ELSE s.offset_source END AS offset_source"
+        computed |= _utc_columns(received)
+    if not computed:
+        return f"(FROM {received.view})", ()
+    replaced = ", ".join(f"{value} AS {name}" for name, value in computed.items() if name in received.columns)
+    added = ", ".join(f"{value} AS {name}" for name, value in computed.items() if name not in received.columns)
+    star = f"s.* REPLACE ({replaced})" if replaced else "s.*"
+    return f"(SELECT {star}{', ' + added if added else ''} FROM {received.view} s{joins})", tuple(computed)
+
+
+def _utc_columns(received: ReceivedTable) -> dict[str, str]:
+    def column(name: str) -> str:
+        return f"s.{name}" if name in received.columns else "NULL"
+
+    known = f"{column('start_utc')} IS NULL AND s.start_precision IN ('minute', 'second') AND z.time_zone IS NOT NULL"
+    utc = "timezone('UTC', timezone(z.time_zone, s.start_local))"
+    uncertain = " OR ".join(
+        (
+            f"timezone(z.time_zone, timezone('UTC', {utc})) <> s.start_local",
+            f"timezone(z.time_zone, timezone('UTC', {utc} - INTERVAL 1 HOUR)) = s.start_local",
+            f"timezone(z.time_zone, timezone('UTC', {utc} + INTERVAL 1 HOUR)) = s.start_local",
         )
-        replaced.append(
-            f"CASE WHEN {known} THEN CAST(date_diff('minute', {utc}, s.start_local) AS SMALLINT) "
-            "ELSE s.utc_offset_min END AS utc_offset_min"
-        )
-        uncertain = (
-            f"timezone(z.time_zone, timezone('UTC', {utc})) <> s.start_local "
-            f"OR timezone(z.time_zone, timezone('UTC', {utc} - INTERVAL 1 HOUR)) = s.start_local "
-            f"OR timezone(z.time_zone, timezone('UTC', {utc} + INTERVAL 1 HOUR)) = s.start_local"
-        )
-        replaced.append(f"CASE WHEN {known} AND ({uncertain}) THEN true ELSE s.time_uncertain END AS time_uncertain")
-    if not replaced:
-        return source
-    return f"(SELECT s.* REPLACE ({', '.join(replaced)}) FROM {source} s{joins})"
+    )
+    offset = f"CAST(date_diff('minute', {utc}, s.start_local) AS SMALLINT)"
+    return {
+        "start_utc": f"CASE WHEN {known} THEN {utc} ELSE {column('start_utc')} END",
+        "utc_offset_min": f"CASE WHEN {known} THEN {offset} ELSE {column('utc_offset_min')} END",
+        "offset_source": (
+            f"CASE WHEN {known} THEN CAST('site_zone' AS offset_source) ELSE {column('offset_source')} END"
+        ),
+        "time_uncertain": f"CASE WHEN {known} AND ({uncertain}) THEN true ELSE {column('time_uncertain')} END",
+    }
 
 
 def _insert_history(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:

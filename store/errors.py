@@ -40,6 +40,10 @@ class DosetrailError(Exception):
         self.remedy = remedy
         self.facts: Mapping[str, object] = facts
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword arguments do not travel between processes by themselves.
+        return _restored, (type(self), self.message, self.__dict__)
+
     def attrs(self) -> dict[str, object]:
         """The error as plain values, ready for json.dumps: facts that JSON has no word for become text."""
         facts = {
@@ -54,6 +58,12 @@ class DosetrailError(Exception):
             "remedy": self.remedy,
             **facts,
         }
+
+
+def _restored(kind: type[DosetrailError], message: str, state: dict[str, object]) -> DosetrailError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageProblem(DosetrailError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from store.errors import NotAllowed, UsageProblem
 
+_MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_FILE_SYSTEMS = frozenset(
     "nfs nfs3 nfs4 cifs smb smb2 smb3 smbfs afs coda ncpfs 9p ceph glusterfs lustre beegfs gpfs orangefs "
     "fuse.sshfs fuse.glusterfs fuse.ceph fuse.s3fs fuse.rclone fuse.gcsfuse fuse.davfs davfs webdav".split()
@@ -91,7 +92,7 @@ def network_file_system(path: Path) -> str | None:
     other systems have no /proc/self/mountinfo.
     """
     try:
-        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
     target = Path(os.path.realpath(path))

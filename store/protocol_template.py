@@ -76,7 +76,7 @@ def _study(draft: Draft) -> Iterator[str]:
         yield f"design = {_text(draft.design)}{_from('TS INTMODEL', draft.design_text)}"
     yield "# Arm the others are compared with (placebo or control)."
     if draft.reference_arm is None:
-        yield '# reference_arm = "..."'
+        yield '# reference_arm = "PLACEBO"'
     else:
         yield f"reference_arm = {_text(draft.reference_arm)}"
     yield "# Arms of tables: the planned one of the randomisation, or the actual one."
@@ -117,8 +117,8 @@ def _arms(draft: Draft) -> Iterator[str]:
     yield "# Arms, each with its periods in order (TA, TE). The same element may occur twice; the order tells which."
     if not draft.arms:
         yield from _example(
-            "[[arm]]", 'code = "ACTIVE"', 'name = "Active 54 mg"', "[[arm.period]]", "order = 1",
-            'element = "TREAT"', 'epoch = "TREATMENT"', "duration_days = 182",
+            "[[arm]]", 'code = "PLACEBO"', "[[arm]]", 'code = "ACTIVE"', 'name = "Active 54 mg"', "[[arm.period]]",
+            "order = 1", 'element = "TREAT"', 'epoch = "TREATMENT"', "duration_days = 182",
         )  # fmt: skip
     for arm in draft.arms:
         yield "[[arm]]"

@@ -260,6 +260,12 @@ def test_accountability_of_drugs_and_devices(tmp_path: Path) -> None:
     assert table(parsed, "accountability")[0]["action"] == "shipped"
 
 
+def test_a_device_is_assigned_to_a_subject_without_dates(tmp_path: Path) -> None:
+    parsed = read(write_rows(tmp_path / "dr.ndjson", "DR", [{"USUBJID": "001", "SPDEVID": "D1"}]))
+    assignment = table(parsed, "device_assignment_recorded")[0]
+    assert (assignment["device_id"], assignment["subject_id"], assignment["start_date"]) == ("D1", "001", None)
+
+
 def test_supplemental_parents_are_found_whatever_their_number_looks_like(tmp_path: Path) -> None:
     base = {"RDOMAIN": "EC", "USUBJID": "001", "IDVAR": "ECSEQ", "QNAM": "ECREASOC", "QLABEL": "Reason", "QVAL": "ILL"}
     rows = [{**base, "IDVARVAL": value} for value in ("122", "122.0", "     122")]

@@ -32,7 +32,10 @@ def _pairs(count: int, seed: int) -> list[tuple[int, float, int, float]]:
 def test_one_rate_agrees_with_statsmodels(method: str, oracle: str) -> None:
     for x, time, _, _ in _pairs(40, seed=1):
         ours = rates.rate_interval(x, time, 0.9, 1.0, method)
-        assert ours.limits == pytest.approx(confint_poisson(x, time, oracle, alpha=0.1), rel=1e-10)
+        lower, upper = confint_poisson(x, time, oracle, alpha=0.1)
+        if method == "normal":  # ours is not cut at 0
+            lower = 2 * x / time - upper
+        assert ours.limits == pytest.approx((lower, upper), rel=1e-10)
 
 
 @given(COUNTS)
@@ -83,8 +86,7 @@ def test_score_ratio_agrees_with_statsmodels_where_both_groups_have_events() -> 
         theirs = confint_poisson_2indep(*pair, method="score", compare="ratio")
         assert rate_comparison.score_ratio(*pair).limits == pytest.approx(theirs, rel=1e-6)
         theirs = confint_poisson_2indep(*pair, method="mover", compare="ratio")
-        ours = rate_comparison.mover_ratio(*pair)
-        assert ours.limits == pytest.approx(theirs, rel=0.05)
+        assert rate_comparison.mover_ratio(*pair).limits == pytest.approx(theirs, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def test_newcombe_and_agresti_caffo_agree_with_statsmodels() -> None:
         assert differences.agresti_caffo(*table).limits == pytest.approx((max(low, -1), min(high, 1)), abs=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:statsmodels")
 def test_score_ratios_agree_with_statsmodels_where_no_cell_is_empty() -> None:
     for table in _random_tables(25, seed=5, inner=True):
         theirs = confint_proportions_2indep(*table, method="score", compare="ratio", correction=True)

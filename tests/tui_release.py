@@ -17,7 +17,7 @@ import duckdb
 from store.schema import create_all
 from store.tables import TABLES
 
-HOSTILE = "[/] [red]x[/blue] \x1b]52;c;ZXZpbA==\x07 \x1b[31mred\x9b2J \u202egnp\u202c a\nb \udc80"
+HOSTILE = "[/] [red]x[/blue] \x1b]52;c;ZXZpbA==\x07 \x1b[31mred\x9b2J \u202egnp\u202c a\nb"
 """Markup, a clipboard write, colours, a C1 clear screen, a bidi override, and a line break."""
 
 ARMS = {"PBO": "Placebo", "LOW": "Dose 27 mg", "HIGH": "Dose 54 mg"}
@@ -49,15 +49,16 @@ def make_release(path: Path, *, subjects: int = 60, hostile: bool = False, blind
     """Write a release of `subjects` subjects at three sites in three arms, with ten days of doses each."""
     filling = Filling()
     filling.add("build_info", _build_info(blinded))
-    filling.add("source_file", *_source_files(subjects, hostile))
     filling.add("site", *({"site_id": site} for site in ("701", "702", "703")))
     if not blinded:
         for order, (code, name) in enumerate(ARMS.items(), 1):
             filling.add("arm", {"arm_code": code, "arm": name, "arm_order": order, "is_reference": code == "PBO"})
     for number in range(1, subjects + 1):
         _add_subject(filling, number, hostile, blinded)
-    filling.add("quarantine", *_quarantine(hostile))
-    filling.add("result", *_results(blinded))
+    if subjects:
+        filling.add("quarantine", *_quarantine(hostile))
+        filling.add("result", *_results(blinded))
+        filling.add("source_file", *_source_files(subjects, hostile))
     con = duckdb.connect(str(path), config={"storage_compatibility_version": "v1.4.0"})
     create_all(con)
     filling.write(con, path.parent)
@@ -275,4 +276,58 @@ def _quarantine(hostile: bool) -> list[dict[str, Any]]:
 
 
 def _results(blinded: bool) -> list[dict[str, Any]]:
-    return []
+    arms: list[str | None] = [None] if blinded else list(ARMS)
+    rows: list[dict[str, Any]] = []
+    for place, arm in enumerate(arms):
+        taken = 177 - 9 * place
+        rows += [
+            _result("accuracy", "dose_conformity", arm, taken, 200, dose_pair="delivered/planned", doses=200),
+            _result("accuracy", "dose_error", arm, None, None, statistic="mean", value=-1.234, unit="mg", doses=180),
+            _result("compliance", "compliance_on_treatment", arm, taken, 200),
+            _result("compliance", "days_exact", arm, taken - 5, 200),
+            _result("adverse_events", "teae", arm, 5 + 4 * place, 20, statistic="incidence"),
+            _result("adverse_events", "teae", arm, 5, 1.7, statistic="rate", value=2.94, unit="/100 d"),
+            _result("adverse_events", "teae", arm, 4 + place, 20, statistic="incidence", soc=SOC),
+            _result("adverse_events", "teae", arm, 3 + place, 20, statistic="incidence", soc=SOC, term="DIZZINESS"),
+        ]
+        rows.append(
+            _result("compliance", "wear_share", arm, None, None, not_assessable="no wear intervals were recorded")
+        )
+    if not blinded:
+        for place, arm in enumerate(("LOW", "HIGH"), 1):
+            rows.append(_difference("compliance", "compliance_on_treatment", arm, -0.045 * place))
+            rows.append(_difference("adverse_events", "teae", arm, 0.2 * place))
+    return rows
+
+
+SOC = "Nervous system disorders"
+
+
+def _result(
+    analysis: str, parameter: str, arm: str | None, numerator: float | None, denominator: float | None, **more: Any
+) -> dict[str, Any]:
+    share = numerator / denominator if numerator is not None and denominator else None
+    return {
+        "analysis": analysis,
+        "population": "safety",
+        "arm": arm,
+        "parameter": parameter,
+        "statistic": "share",
+        "value": share,
+        "unit": "1",
+        "numerator": numerator,
+        "denominator": denominator,
+        "level": 0.95,
+        "method": "Clopper-Pearson",
+        **more,
+    }
+
+
+def _difference(analysis: str, parameter: str, arm: str, value: float) -> dict[str, Any]:
+    return {
+        **_result(analysis, parameter, arm, None, None, statistic="risk_difference", value=value),
+        "comparator": "PBO",
+        "lower": value - 0.0712,
+        "upper": value + 0.0689,
+        "method": "Miettinen-Nurminen",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -14,6 +15,7 @@ from tui.screens.patients import PatientsScreen
 from tui.screens.place import Place
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tui.desk import Desk
@@ -37,6 +39,7 @@ class DosetrailApp(App[None]):
         self.animation_level = "none"
         self.desk = desk
         self._first_rows = first_rows
+        self._start = ExitStack()
         self.failure: Exception | None = None
         """What ended the app, when a defect did."""
 
@@ -45,6 +48,14 @@ class DosetrailApp(App[None]):
         screen = PatientsScreen(self.desk, self._first_rows)
         self.install_screen(screen, screen.NAME)
         return screen
+
+    def on_load(self) -> None:
+        """Hold the first paint back until there is something to paint."""
+        self._start.enter_context(self.batch_update())
+
+    def on_ready(self) -> None:
+        """Paint for the first time."""
+        self.call_later(self._paint, self._start)
 
     @property
     def last_export(self) -> Path | None:
@@ -78,18 +89,43 @@ class DosetrailApp(App[None]):
         except ReleaseUnreadable as problem:
             self.place.status.say(self.desk.glyphs.text(problem))
 
+    @asynccontextmanager
+    async def one_paint(self) -> AsyncIterator[None]:
+        """Change screens with one repaint: Textual would paint a new screen empty, filled and laid out (8 KB for 2)."""
+        held = ExitStack()
+        held.enter_context(self.batch_update())
+        try:
+            yield
+        finally:
+            # Later, because Textual asks for another layout once this key has been dealt with.
+            self.call_later(self._paint, held)
+
+    async def _paint(self, held: ExitStack) -> None:
+        await self.place.widgets_settled()
+        held.close()
+        self.screen.refresh()
+
+    async def open_record(self, screen: Place) -> None:
+        """Show a screen on top of the one that is shown."""
+        async with self.one_paint():
+            await self.push_screen(screen)
+
+    async def back(self) -> None:
+        """Return to the screen below."""
+        async with self.one_paint():
+            await self.pop_screen()
+
     async def go_to(self, name: str) -> None:
         """Show a place as it was left; records that were open are closed. Patients lies below all other places."""
-        while self.place.is_record or (name == PatientsScreen.NAME and len(self.screen_stack) > 1):
-            await self.pop_screen()
-        if self.place.NAME == name:
-            return
         if not self.is_screen_installed(name):
             self.install_screen(await self._make(name), name)
-        if self.place.NAME == PatientsScreen.NAME:
-            await self.push_screen(name)
-        else:
-            await self.switch_screen(name)
+        async with self.one_paint():
+            while self.place.is_record or (name == PatientsScreen.NAME and len(self.screen_stack) > 1):
+                await self.pop_screen()
+            if self.place.NAME == PatientsScreen.NAME and name != PatientsScreen.NAME:
+                await self.push_screen(name)
+            elif self.place.NAME != name:
+                await self.switch_screen(name)
 
     async def action_patients(self) -> None:
         """2"""
@@ -125,7 +161,7 @@ class DosetrailApp(App[None]):
         """?"""
         from tui.screens.help import HelpScreen
 
-        await self.push_screen(HelpScreen(self.desk, self.place))
+        await self.open_record(HelpScreen(self.desk, self.place))
 
     async def _make(self, name: str) -> Place:
         """A place, with what it shows read before it is painted."""

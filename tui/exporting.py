@@ -45,6 +45,7 @@ class ExportRequest:
     out: Path
     filter: str = ""
     population: str | None = None
+    as_of: int | None = None
     unblinded: bool = False
     force: bool = False
 
@@ -65,7 +66,7 @@ class Exported:
 def sentence(written: Exported) -> str:
     """What was written where, for people."""
     names = " and ".join(str(path) for path in written.files)
-    done = f"{written.rows:,} rows written to {names}" if written.changed else f"{names} holds these rows already"
+    done = f"{written.rows:,} rows written to {names}" if written.changed else f"Unchanged: {names}"
     noted = "" if written.recorded else " Not noted in the ledger: this account may not write it."
     return f"{done}.{noted}"
 
@@ -93,7 +94,7 @@ def write_export_files(study: Study, request: ExportRequest) -> Exported:
     from store.errors import UsageProblem
     from tui.reading import open_release
 
-    with open_release(study, unblinded=request.unblinded) as reader:
+    with open_release(study, unblinded=request.unblinded, as_of=request.as_of) as reader:
         frame, meanings, population = _rows(reader, request)
         origin = _origin(study, reader, request, meanings, population)
     try:
@@ -115,7 +116,9 @@ def _rows(reader: Reader, request: ExportRequest) -> tuple[pl.DataFrame, dict[st
     if request.filter and request.what != "patients":
         raise UsageProblem("--filter is for patients.", remedy="Leave it out, or ask with dosetrail sql --csv.")
     if request.population is not None and request.what != "summary":
-        raise UsageProblem("--population is for summary.", remedy="Leave it out; the table population says who belongs.")
+        raise UsageProblem(
+            "--population is for summary.", remedy="Leave it out; the table population says who belongs."
+        )
     if request.what == "summary":
         return _summary_rows(reader, request.population)
     if request.what == "patients":
@@ -146,9 +149,7 @@ def _summary_rows(reader: Reader, population: str | None) -> tuple[pl.DataFrame,
     if population is not None:
         known = sorted(set(frame["population"].to_list()))
         if population not in known:
-            raise UsageProblem(
-                f"No result is for a population {population}.", remedy=f"There are: {', '.join(known)}."
-            )
+            raise UsageProblem(f"No result is for a population {population}.", remedy=f"There are: {', '.join(known)}.")
         frame = frame.filter(frame["population"] == population)
     held = reader.table_columns("result")
     return frame.select(held), reader.meanings("result"), population or "see column population"
@@ -198,9 +199,7 @@ def _dictionary(reader: Reader) -> pl.DataFrame:
     )
 
 
-def _origin(
-    study: Study, reader: Reader, request: ExportRequest, meanings: dict[str, str], population: str
-) -> Origin:
+def _origin(study: Study, reader: Reader, request: ExportRequest, meanings: dict[str, str], population: str) -> Origin:
     from analysis.exports import Origin
     from tui.version import program_version
 
@@ -213,19 +212,24 @@ def _origin(
         blinding=facts.blinding,
         population=population,
         data_cut=facts.data_cut_words,
-        command=command_line(study, request),
+        command=command_line(study, request, facts.release),
         program=f"dosetrail {program_version()}",
         columns=meanings,
     )
 
 
-def command_line(study: Study, request: ExportRequest) -> str:
-    """The command that makes the export again; names of folders are left out: they belong to one machine."""
+def command_line(study: Study, request: ExportRequest, release: int) -> str:
+    """The command that makes the export again, also when newer releases are there.
+
+    Folders are left out: they belong to one machine, and the same rows have to give the same bytes on
+    another.
+    """
     words = ["dosetrail", "export", request.what, "--study", study.root.name, "--format", request.format]
     if request.filter:
         words += ["--filter", request.filter]
     if request.population is not None:
         words += ["--population", request.population]
+    words += ["--as-of", str(release)]
     if request.unblinded:
         words.append("--unblinded")
     return shlex.join([*words, "--out", request.out.name])
@@ -279,7 +283,9 @@ def _umask() -> int:
 
 
 def _record(study: Study, request: ExportRequest, origin: Origin, rows: int, sha256: str) -> bool:
-    """Note the export in the ledger, so that its release is kept; False where this account may not write there."""
+    """Note the export in the ledger, so that its release is kept; False where this account may not write
+    there.
+    """
     from store.errors import NotAllowed
     from store.ledger import Entry
 

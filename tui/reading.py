@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.errors import IntegrityFailure, NotAllowed, UsageProblem
-from store.study import Study
+from store.study import Release, Study
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +35,6 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
     # In memory only: a query too large for memory says so instead of leaving files in the user's folder.
     "temp_directory": "",
-    "TimeZone": "UTC",
 }
 
 
@@ -142,8 +141,12 @@ class Reader:
         )
 
 
-def release_file(study: Study, *, unblinded: bool = False) -> Path:
-    """The file of the current release to read; raises UsageProblem before the first release, NotAllowed."""
+def release_file(study: Study, *, unblinded: bool = False, as_of: int | None = None) -> Path:
+    """The file to read: of the current release, or of release `as_of`.
+
+    Raises UsageProblem before the first release, for a release that is not kept and where there is no
+    unblinded part.
+    """
     release = study.current_release()
     if release is None:
         raise UsageProblem(
@@ -152,6 +155,8 @@ def release_file(study: Study, *, unblinded: bool = False) -> Path:
             remedy=f"Import its files first: dosetrail import --study {study.root} FILES",
             study=study.root,
         )
+    if as_of is not None:
+        release = _earlier(study, release, as_of)
     file = release.unblinded if unblinded else release.trial
     if unblinded and not _exists(file):
         raise UsageProblem(
@@ -163,10 +168,26 @@ def release_file(study: Study, *, unblinded: bool = False) -> Path:
     return file
 
 
+def _earlier(study: Study, current: Release, number: int) -> Release:
+    from store.publish import release_numbers
+
+    kept = [kept for kept in release_numbers(study) if kept <= current.number]
+    if number not in kept:
+        raise UsageProblem(
+            f"Release {number} is not kept in {study.releases_dir}.",
+            effect="Nothing was read or changed.",
+            remedy=f"Kept are: {', '.join(map(str, kept))}.",
+            study=study.root,
+        )
+    return Release(number, study.releases_dir / f"{number:06d}")
+
+
 @contextmanager
-def open_release(study: Study, *, unblinded: bool = False) -> Iterator[Reader]:
-    """The current release of `study`. Raises UsageProblem, NotAllowed, IntegrityFailure."""
-    file = release_file(study, unblinded=unblinded)
+def open_release(study: Study, *, unblinded: bool = False, as_of: int | None = None) -> Iterator[Reader]:
+    """The current release of `study`, or release `as_of`. Raises UsageProblem, NotAllowed,
+    IntegrityFailure.
+    """
+    file = release_file(study, unblinded=unblinded, as_of=as_of)
     with open_release_file(file, name=study_name(study), title=study_title(study), unblinded=unblinded) as reader:
         yield reader
 
@@ -226,6 +247,7 @@ def _attached(file: Path, name: str) -> duckdb.DuckDBPyConnection:
 
     con = duckdb.connect(":memory:", config=CONFIG)
     path = str(file).replace("'", "''")
+    con.execute("SET TimeZone = 'UTC'")
     try:
         con.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
     except duckdb.Error as error:
@@ -272,11 +294,11 @@ def _make_views(con: duckdb.DuckDBPyConnection, file: Path) -> None:
 
 
 def _read_facts(con: duckdb.DuckDBPyConnection, name: str, title: str, unblinded: bool) -> ReleaseFacts:
-    row = con.execute(
+    # fetchall: after fetchone() the connection counts as busy until the result is read to its end.
+    [row] = con.execute(
         "SELECT release, ledger_head, built_from_seq, blinding_state, built_utc, program_version, "
         "protocol_sha256, (SELECT max(data_cut) FROM result) FROM build_info"
-    ).fetchone()
-    assert row is not None
+    ).fetchall()
     number, head, seq, state, built, program, protocol, cut = row
     return ReleaseFacts(
         study=name,

@@ -99,7 +99,8 @@ def group_figures(rows: Sequence[Result]) -> list[Figure]:
 def _new_figure(row: Result, first: bool) -> Figure:
     statistic = row["statistic"].replace("_", " ")
     if row["comparator"]:
-        return Figure(f"{statistic} to {row['comparator']}", comparator=row["comparator"], level=2)
+        compared = "difference" if statistic.endswith("difference") else statistic
+        return Figure(f"{compared} to {row['comparator']}", comparator=row["comparator"], level=1)
     if not first:
         return Figure(statistic, level=1)
     parts = [row["term"] or row["soc"] or row["parameter"].replace("_", " ")]
@@ -117,7 +118,7 @@ def cell_text(row: Result | None, width: int) -> str:
         return ""
     if row["value"] is None:
         return "n.a." if row["not_assessable"] else "not est."
-    value = format_value(row["value"], row["unit"])
+    value = format_value(row["value"], row["unit"], sign=not row["comparator"])
     forms = [value]
     if row["comparator"] and row["lower"] is not None and row["upper"] is not None:
         lower, upper = (format_value(row[name], row["unit"], sign=False) for name in ("lower", "upper"))

@@ -1,4 +1,6 @@
-"""How a study stands: which release is current, what waits for the next one, what is in quarantine, who is at work."""
+"""How a study stands: which release is current, what waits for the next one, what is in quarantine, who is
+at work.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +84,7 @@ def read_status(study: Study) -> StudyStatus:
 def _read_ledger(study: Study, status: StudyStatus) -> None:
     from store.errors import NotAllowed
     from store.facts import MAKE_RELEASE, read_releases
+    from store.publish import pending_switch
 
     try:
         rows = study.ledger.read()
@@ -92,9 +95,7 @@ def _read_ledger(study: Study, status: StudyStatus) -> None:
     releases = read_releases(rows)
     last = releases[-1] if releases else None
     status.since_release = sum(row.action != MAKE_RELEASE for row in rows if last is None or row.seq > last.seq)
-    current = status.release.release if status.release else 0
-    if last is not None and last.number != current:
-        status.unfinished_release = last.number
+    status.unfinished_release = pending_switch(study)
 
 
 def _read_protocol(study: Study, status: StudyStatus) -> None:

@@ -55,7 +55,7 @@ def table_lines(
             no_wrap=not column.gives_way,
         )
     for row in rows:
-        table.add_row(*(Text(glyphs.text(cell_text(value))) for value in row))
+        table.add_row(*(Text("\n".join(cell_lines(value, glyphs))) for value in row))
     page = io.StringIO()
     console = Console(
         file=page,
@@ -68,6 +68,13 @@ def table_lines(
     )
     console.print(table)
     return [(" " * indent + line).rstrip() for line in page.getvalue().splitlines()]
+
+
+def cell_lines(value: object, glyphs: Glyphs) -> list[str]:
+    """A cell's lines, printable: a list of texts is one line each, anything else one line."""
+    if isinstance(value, list):
+        return [glyphs.text(line) for line in value]
+    return [glyphs.text(cell_text(value))]
 
 
 def record_lines(pairs: Iterable[tuple[str, object]], glyphs: Glyphs, width: int) -> list[str]:

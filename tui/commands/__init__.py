@@ -1,4 +1,6 @@
-"""The commands, one module per family. Importing one costs a millisecond: engines are imported where they work."""
+"""The commands, one module per family. Importing one costs a millisecond: engines are imported where they
+work.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,13 @@ import typer
 
 from tui.commands import app, data, demo, export, patients, protocol, sql, summary
 
-WORKING = "Working with a study"
-MAKING = "Making and keeping a study"
-
 
 def assemble() -> typer.Typer:
     """The whole command line as one Typer application."""
     commands = typer.Typer(
         name="dosetrail",
         help=app.HELP,
+        epilog=app.EXIT_CODES,
         callback=app.root,
         invoke_without_command=True,
         no_args_is_help=False,
@@ -24,20 +24,23 @@ def assemble() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    commands.command("init")(protocol.init)
+    for name, function, short in (
+        ("summary", summary.summary, "Results by arm: accuracy, compliance, events."),
+        ("patients", patients.patients, "List patients."),
+        ("patient", patients.patient, "Show one patient."),
+        ("export", export.export, "Write CSV, Excel, Parquet, JSON or Markdown."),
+        ("sql", sql.sql, "Ask the release a question, read-only."),
+        ("tui", app.tui, "Open the full-screen app."),
+        ("init", protocol.init, "Make a study."),
+        ("import", data.import_files, "Import files and publish a release."),
+        ("release", data.release, "Publish what changed since the last release."),
+        ("status", data.status, "How the study stands."),
+        ("verify", data.verify, "Is what is stored what was stored?"),
+        ("rebuild", data.rebuild, "Make the release again from its sources."),
+        ("demo", demo.demo, "Build a study from sample data."),
+    ):
+        commands.command(name, short_help=short)(function)
     checks = typer.Typer(help="Look after protocol.toml.", rich_markup_mode=None, no_args_is_help=True)
     checks.command("check")(protocol.check)
     commands.add_typer(checks, name="protocol")
-    commands.command("import")(data.import_files)
-    commands.command("release")(data.release)
-    commands.command("status")(data.status)
-    commands.command("summary")(summary.summary)
-    commands.command("patients")(patients.patients)
-    commands.command("patient")(patients.patient)
-    commands.command("sql")(sql.sql)
-    commands.command("export")(export.export)
-    commands.command("verify")(data.verify)
-    commands.command("rebuild")(data.rebuild)
-    commands.command("demo")(demo.demo)
-    commands.command("tui")(app.tui)
     return commands

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import StudyOption, UnblindedOption, open_study
 
 HELP = """Data manager for clinical trials of smart drug-delivery devices.
 

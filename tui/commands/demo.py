@@ -28,16 +28,18 @@ def demo(
 
     Example: dosetrail demo
     """
-    from tui.commands.summary import print_summary, summary_document
+    from tui.commands.summary import read_rows
     from tui.output import write_json, write_lines
     from tui.reading import open_release
+    from tui.summary_text import print_summary
 
     study = _made(path)
     with open_release(study) as reader:
+        rows = read_rows(reader)
         if json:
-            write_json(summary_document(reader, None, None, None))
+            write_json({**reader.facts.to_json(), "rows": rows})
             return 0
-        print_summary(reader, None, None, None, all_terms=False)
+        print_summary(reader, rows, all_terms=False)
     write_lines(["", f"Open it: dosetrail --study {shlex.quote(str(path))}"])
     return 0
 

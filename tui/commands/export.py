@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
 from tui.exporting import WHAT
 
 FORMAT_NAMES = ("csv", "xlsx", "parquet", "json", "markdown")
@@ -17,21 +17,20 @@ SUFFIXES = {".csv": "csv", ".xlsx": "xlsx", ".parquet": "parquet", ".json": "jso
 def export(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="WHAT", help=WHAT)],
-    out: Annotated[Path, typer.Option("--out", "-o", "--output", metavar="PATH", help="File to write.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", "--output", metavar="PATH", help="File to write.", show_default=False)
+    ],
     format: Annotated[
         str | None,
-        typer.Option(
-            "--format", metavar="FORMAT", help="csv, xlsx, parquet, json, markdown; default: PATH's suffix."
-        ),
+        typer.Option("--format", metavar="FORMAT", help="csv, xlsx, parquet, json, markdown; default: PATH's suffix."),
     ] = None,
     filter: Annotated[
         str, typer.Option("--filter", "-f", metavar="WORDS", help="patients: words as in the list.", show_default=False)
     ] = "",
-    population: Annotated[
-        str | None, typer.Option(help="summary: only this population.", show_default=False)
-    ] = None,
+    population: Annotated[str | None, typer.Option(help="summary: only this population.", show_default=False)] = None,
     study: StudyOption = None,
     json: JsonOption = False,
+    as_of: AsOfOption = None,
     unblinded: UnblindedOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that holds something else.")] = False,
 ) -> int:
@@ -45,7 +44,7 @@ def export(
     from tui.output import write_json, write_paragraph
 
     opened = open_study(context, study)
-    request = ExportRequest(what, _format(format, out), out, filter, population, unblinded, force)
+    request = ExportRequest(what, _format(format, out), out, filter, population, as_of, unblinded, force)
     written = write_export_files(opened, request)
     if json:
         write_json(

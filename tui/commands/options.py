@@ -28,6 +28,10 @@ UnblindedOption = Annotated[
     bool,
     typer.Option("--unblinded", help="Blinded trials: read the unblinded release, if you may."),
 ]
+AsOfOption = Annotated[
+    int | None,
+    typer.Option("--as-of", metavar="RELEASE", help="Read an earlier release by its number.", show_default=False),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Every row, not only the first ones.")]
 
 

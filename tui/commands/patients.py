@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AllOption, JsonOption, StudyOption, UnblindedOption, open_study, study_word
+from tui.commands.options import AllOption, AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study, study_word
 
 if TYPE_CHECKING:
     from tui.pages import Source
@@ -30,6 +30,7 @@ def patients(
     ] = "",
     study: StudyOption = None,
     json: JsonOption = False,
+    as_of: AsOfOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """List patients: status, study day, doses taken in % of those expected, adverse events, last dose.
@@ -38,7 +39,7 @@ def patients(
     """
     from tui.reading import open_release
 
-    with open_release(open_study(context, study), unblinded=unblinded) as reader:
+    with open_release(open_study(context, study), unblinded=unblinded, as_of=as_of) as reader:
         rows = patient_rows(reader, filter)
         screened = reader.rows("SELECT count(*) FROM subject")[0][0]
         if json:
@@ -87,7 +88,8 @@ def footer(reader: Reader) -> str:
     """Release, data cut and state of blinding in one sentence."""
     facts = reader.facts
     state = "" if facts.blinding == "open" else f", {facts.blinding}"
-    return f"Release {facts.release}{state}, {facts.data_cut_words if not facts.data_cut else 'cut ' + facts.data_cut_words}."
+    cut = f"data cut {facts.data_cut}" if facts.data_cut else "all data"
+    return f"Release {facts.release}{state}, {cut}."
 
 
 def patient(
@@ -96,6 +98,7 @@ def patient(
     study: StudyOption = None,
     json: JsonOption = False,
     all_rows: AllOption = False,
+    as_of: AsOfOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """Show one patient: overview, doses, adverse events and devices, each row with its file and line.
@@ -103,11 +106,11 @@ def patient(
     Example: dosetrail patient 01-701-1015 --all
     """
     from store.errors import UsageProblem
-    from tui.patient_rows import PATIENTS, devices_of, doses_of, events_of
+    from tui.patient_rows import PATIENTS, devices_of, doses_of, events_of, intervals_of
     from tui.reading import open_release
 
     opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded) as reader:
+    with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
         listed = reader.records(f"SELECT * FROM ({PATIENTS.sql}) WHERE subject = ?", [subject])
         if not listed:
             raise UsageProblem(
@@ -118,6 +121,7 @@ def patient(
             )
         lists = {
             "doses": doses_of(subject),
+            "dosing_intervals": intervals_of(subject),
             "adverse_events": events_of(subject),
             "devices": devices_of(subject),
         }
@@ -130,7 +134,8 @@ def patient(
 
 def _similar(reader: Reader, subject: str, where: str) -> str:
     near = reader.rows(
-        "SELECT subject_id FROM subject ORDER BY levenshtein(lower(subject_id), lower(?)), subject_id LIMIT 3", [subject]
+        "SELECT subject_id FROM subject ORDER BY levenshtein(lower(subject_id), lower(?)), subject_id LIMIT 3",
+        [subject],
     )
     names = ", ".join(name for (name,) in near)
     return f"Did you mean {names}? All of them: dosetrail patients {where}" if near else "The study has no patients."
@@ -184,26 +189,34 @@ def _print_patient(
 
 
 def _print_list(reader: Reader, name: str, source: Source, limit: int | None) -> None:
-    from tui.output import write_lines
+    from tui.cells import show_delay
+    from tui.output import glyphs_for, write_lines
     from tui.tables import Column, print_table
 
     rows = _rows_of(reader, source)
     if not rows:
         return
     shown = rows if limit is None else rows[-limit:]
-    earlier = len(rows) - len(shown)
-    more = f", the last {len(shown)} (--all shows every one)" if earlier else ""
+    more = f", the last {len(shown)} (--all shows every one)" if len(shown) < len(rows) else ""
     write_lines([f"{name.replace('_', ' ').upper()}: {len(rows)}{more}"])
-    titles = [column for column in COLUMNS[name] if any(line[column] is not None for line in shown)]
-    columns = [Column(title, ">" if title in NUMBERS else "<", gives_way=title in WIDE) for title in titles]
-    print_table(columns, ([line[title] for title in titles] for line in shown))
+    fields = [
+        field
+        for field in source.fields
+        if field.key not in NOT_PRINTED and any(line[field.key] is not None for line in shown)
+    ]
+    glyphs = glyphs_for(sys.stdout)
+    print_table(
+        [Column(field.key, ">" if field.kind == "number" else "<", gives_way=field.key in WIDE) for field in fields],
+        (
+            [show_delay(line["delay"], glyphs) if field.key == "delay" else line[field.key] for field in fields]
+            for line in shown
+        ),
+    )
     write_lines([""])
 
 
-COLUMNS = {
-    "doses": ("planned", "taken", "plan", "given", "unit", "state", "file", "line"),
-    "adverse_events": ("start", "end", "term", "severity", "serious", "causality", "file", "line"),
-    "devices": ("start", "until", "device", "what", "file", "line"),
-}
-NUMBERS = frozenset(("plan", "given", "line"))
-WIDE = frozenset(("term", "file", "what", "device", "state"))
+NOT_PRINTED = frozenset(("source_id", "planned_no", "kept_in", "rank", "soc"))
+"""Fields that lead the app to the row's record, or that have no room beside the others; --json has them
+all.
+"""
+WIDE = frozenset(("term", "file", "what", "device", "state", "unit", "frequency", "causality"))

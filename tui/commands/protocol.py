@@ -98,7 +98,7 @@ def _say_state(study: Study) -> None:
     section = load_protocol(study.protocol_path).protocol.study
     if section.blinding != "open_label" and section.state == "open":
         write_paragraph(
-            f'The design is {section.blinding.replace("_", " ")}, and these data say who is in which arm: '
+            f"The design is {section.blinding.replace('_', ' ')}, and these data say who is in which arm: "
             'protocol.toml has state = "open", so everybody who can read the study sees the arms. '
             'While the trial is blinded, set state = "blinded".'
         )

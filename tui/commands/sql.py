@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AllOption, JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import AllOption, AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,6 +27,7 @@ def sql(
     json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, with formulas neutralised.")] = False,
     all_rows: AllOption = False,
+    as_of: AsOfOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """Ask the release a question in SQL (DuckDB), read-only.
@@ -41,7 +42,7 @@ def sql(
     if json and csv:
         raise UsageProblem("--json and --csv exclude each other.", remedy="Take one of them.")
     text = sys.stdin.read() if query == "-" else query
-    con = open_for_queries(release_file(open_study(context, study), unblinded=unblinded))
+    con = open_for_queries(release_file(open_study(context, study), unblinded=unblinded, as_of=as_of))
     try:
         statement = _the_one_select(con, text)
         if csv:
@@ -111,7 +112,7 @@ def _explained(error: duckdb.Error, text: str) -> UsageProblem:
         rest = ""
     elif kind == "Out of Memory Error":
         remedy = "Ask for less at once (a WHERE clause, fewer columns), or export the table and work on the copy."
-    hint = " ".join(line.strip() for line in rest.split("\n\n")[0].splitlines())
+    hint = " ".join(line.strip() for line in rest.split("LINE ")[0].splitlines() if line.strip())
     return UsageProblem(
         f"The query failed: {' '.join(filter(None, (words, hint)))}",
         effect="Nothing was changed.",

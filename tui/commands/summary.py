@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AllOption, JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import AllOption, AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from store.protocol import Protocol
     from store.study import Study
     from tui.reading import Reader
 
 
-class Family(str, Enum):
+class Family(StrEnum):
     """Families of results as typed; `_` in the table, `-` on the command line."""
 
     accuracy = "accuracy"
@@ -41,12 +42,11 @@ def summary(
             show_default=False,
         ),
     ] = None,
-    population: Annotated[
-        str | None, typer.Option(help="Only results of this population.", show_default=False)
-    ] = None,
+    population: Annotated[str | None, typer.Option(help="Only results of this population.", show_default=False)] = None,
     all_terms: AllOption = False,
     study: StudyOption = None,
     json: JsonOption = False,
+    as_of: AsOfOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """Print dose accuracy, compliance, adverse events, enrolment and exposure by arm.
@@ -60,10 +60,8 @@ def summary(
     from tui.summary_text import print_summary
 
     opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded) as reader:
-        rows = (
-            read_rows(reader) if cutoff is None else compute_rows(opened, reader, cutoff.date(), unblinded=unblinded)
-        )
+    with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
+        rows = read_rows(reader) if cutoff is None else compute_rows(opened, reader, cutoff.date(), unblinded=unblinded)
         rows = _chosen(rows, family, population)
         if json:
             write_json({**reader.facts.to_json(), "rows": rows})
@@ -74,7 +72,7 @@ def summary(
 
 def read_rows(reader: Reader) -> list[dict[str, Any]]:
     """All rows of `result` in their stored order."""
-    return reader.records("SELECT * FROM result ORDER BY rowid") if False else reader.records("SELECT * FROM result")
+    return reader.records("SELECT * FROM result")
 
 
 def compute_rows(study: Study, reader: Reader, cutoff: date, *, unblinded: bool) -> list[dict[str, Any]]:
@@ -94,3 +92,29 @@ def compute_rows(study: Study, reader: Reader, cutoff: date, *, unblinded: bool)
     stored = read_frames(reader.con)
     derived = derive_study(stored, protocol, cutoff)
     return compute_results(DerivedFrames(stored, derived), protocol, cutoff).to_dicts()
+
+
+def _recorded_protocol(study: Study, sha256: str) -> Protocol:
+    """The protocol the release was made with: what is in the folder may have been edited since."""
+    from store.protocol_file import load_protocol, parse_protocol
+    from store.sources import SourceArchive
+
+    recorded = load_protocol(study.protocol_path)
+    if recorded.sha256 != sha256:
+        with SourceArchive(study).open(sha256) as stream:
+            recorded = parse_protocol(stream.read().decode(), study.protocol_path)
+    return recorded.protocol
+
+
+def _chosen(rows: list[dict[str, Any]], family: Family | None, population: str | None) -> list[dict[str, Any]]:
+    from store.errors import UsageProblem
+
+    if family is not None:
+        rows = [row for row in rows if row["analysis"] == family.value.replace("-", "_")]
+    if population is not None:
+        known = sorted({row["population"] for row in rows})
+        rows = [row for row in rows if row["population"] == population]
+        if not rows:
+            there = f"There are: {', '.join(known)}." if known else "This release has no such results."
+            raise UsageProblem(f"No result is for a population {population}.", remedy=there, population=population)
+    return rows

@@ -16,7 +16,7 @@ from tui.widgets.line import Line
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Column, Row, Rows
 
-LABEL = 22
+LABEL = 25
 WIDEST, NARROWEST = 19, 10
 """Cells of an arm's column: enough for a difference with its interval, at least for a count with its share."""
 
@@ -72,7 +72,7 @@ class ArmsScreen(ListPlace):
         await self.pane.settled()
         row = self.pane.table.current
         if row is not None:
-            await self.app.push_screen(FigureScreen(self, self._figures()[row.row_id // 100]))
+            await self.session.open_record(FigureScreen(self, self._figures()[row.row_id // 100]))
 
     def _change_tab(self, by: int) -> None:
         self._wishes[self._tab] = self.pane.wish
@@ -93,11 +93,11 @@ class ArmsScreen(ListPlace):
         name = FAMILIES[self._tab][1].lower()
         fields = ["label", *(f"arm {place}" for place in range(len(self._results.arms)))]
         return Listing(
-            what="figures",
+            what="lines",
             columns=self._columns(),
             fields=[Field(key, word=False) for key in fields],
             open=self._open,
-            hint="/ filters figures: any text of a parameter, term or sentence",
+            hint="/ any text of a parameter, term or sentence",
             nothing=(f"This release holds no result on {name}.", "Tab shows the other families of results."),
             summary=self._summary(),
         )

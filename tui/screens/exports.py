@@ -55,7 +55,7 @@ class ExportsScreen(Place):
         return "dosetrail export"
 
     def compose_body(self) -> list[Widget]:
-        self._table.styles.height = len(WHAT) + 2
+        self._table.styles.height = len(WHAT) + 1
         return [self._table, self._line, self._text]
 
     def on_mount(self) -> None:
@@ -148,20 +148,18 @@ class ExportsScreen(Place):
             lines.append(TextLine(f" Only       patients that match {glyphs.text(wish.filter)}"))
         if self.desk.pages.blinded:
             lines.append(TextLine(" Blinded    no arm, treatment or amount is in this file"))
-        lines += [
-            TextLine(" With it    release, ledger head, population, data cut and the command below"),
-            TextLine(),
-            TextLine(" The same from the shell:"),
-            *(TextLine(f"   {glyphs.text(part)}") for part in command),
-        ]
+        lines += [TextLine(f" {label:<11}{glyphs.text(part)}") for label, part in zip(("Command", "", ""), command, strict=True)]
+        lines.append(TextLine(" With it    release, ledger head, population, data cut and the command"))
         self._text.show(lines)
         if self.desk.exporter is None:
             self.status.stand("Opened for reading only: use the command above")
 
 
 def command_line(folder: Path, wish: ExportWish) -> list[str]:
-    """The command that writes the same file, in parts that fit on a line, to be typed as one line."""
-    parts = [f"dosetrail export {wish.what} --study {shlex.quote(str(folder))}"]
-    if wish.filter:
-        parts.append(f"  --filter {shlex.quote(wish.filter)}")
-    return [*parts, f"  --format {wish.format} --out {shlex.quote(str(wish.target))}"]
+    """The command that writes the same file, in three parts to be typed as one line."""
+    only = f" --filter {shlex.quote(wish.filter)}" if wish.filter else ""
+    return [
+        f"dosetrail export {wish.what} --study {shlex.quote(str(folder))}",
+        f"--format {wish.format}{only}",
+        f"--out {shlex.quote(str(wish.target))}",
+    ]

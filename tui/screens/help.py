@@ -74,7 +74,7 @@ class HelpScreen(Place):
         """Enter closes help and runs the action on the screen below."""
         row = self._table.current
         if row is not None:
-            await self.app.pop_screen()
+            await self.session.back()
             await self._below.run_key(self._listed[row.row_id])
 
     def _search(self) -> None:

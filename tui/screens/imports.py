@@ -102,7 +102,7 @@ def _files(desk: Desk) -> Listing:
         columns=FILE_COLUMNS,
         fields=FILES.fields,
         open=lambda wish: desk.pages.open_list(FILES, wish),
-        hint="/ filters: format: quarantined>0 read>1000 or any text",
+        hint="/ format: quarantined>0 read>1000 or any text",
         nothing=(
             "Nothing was imported into this release.",
             "Leave with q, then: dosetrail import --study FOLDER FILE",
@@ -117,7 +117,7 @@ def _quarantine(desk: Desk) -> Listing:
         columns=QUARANTINE_COLUMNS,
         fields=QUARANTINE.fields,
         open=lambda wish: desk.pages.open_list(QUARANTINE, wish),
-        hint="/ filters: reason: field: subject: file: or any text",
+        hint="/ reason: field: subject: file: or any text",
         nothing=("No row is in quarantine: every row that was read is in use or a duplicate.",),
         summary=summarise_quarantine(desk.pages),
     )

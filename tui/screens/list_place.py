@@ -49,6 +49,11 @@ class ListPlace(Place):
             return self.pane.table.count > 0
         return super().allows(action)
 
+    def on_screen_resume(self) -> None:
+        """The cursor may have been moved by n and p."""
+        super().on_screen_resume()
+        self.pane.table.resume()
+
     def action_filter(self) -> None:
         """/ starts typing."""
         self.pane.line.edit()

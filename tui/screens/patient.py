@@ -49,7 +49,7 @@ INTERVALS = (
 EVENTS = (
     Column("start", "start", 10, letter="b"),
     Column("end", "end", 10, letter="e", leaves=1),
-    Column("term", "term", 20, letter="t", grow=True),
+    Column("term", "term", 19, letter="t", grow=True),
     Column("severity", "severity", 8, letter="v"),
     Column("serious", "SAE", 3, letter="s"),
     Column("causality", "causality", 9, letter="c", leaves=2),
@@ -67,7 +67,7 @@ DEVICES = (
 async def open_patient(patients: PatientsScreen) -> None:
     """Open the patient under the cursor of the list."""
     screen = PatientScreen(patients, await read_current(patients))
-    await patients.app.push_screen(screen)
+    await patients.session.open_record(screen)
 
 
 async def read_current(patients: PatientsScreen) -> Patient:
@@ -96,7 +96,7 @@ class PatientScreen(ListPlace):
 
     @property
     def command(self) -> str:
-        return f"dosetrail patients {self._patient.subject}"
+        return f"dosetrail patient {self._patient.subject}"
 
     def compose_body(self) -> list[Widget]:
         return [self._tabs, self._overview, self.pane]
@@ -177,7 +177,7 @@ class PatientScreen(ListPlace):
             columns=columns,
             fields=source.fields,
             open=lambda wish: pages.open_list(source, wish),
-            hint=f"/ filters: {words} or any text",
+            hint=f"/ {words} or any text",
             nothing=(f"No {what} recorded for this patient.", "Tab shows what else there is."),
         )
 

@@ -34,7 +34,7 @@ def patients_listing(desk: Desk) -> Listing:
         columns=columns,
         fields=PATIENTS.fields,
         open=lambda wish: desk.pages.open_list(PATIENTS, wish),
-        hint=f"/ filters: {words} or any text",
+        hint=f"/ {words} or any text",
         nothing=(
             "This release holds no patient.",
             "Import an enrolment file: dosetrail import --study FOLDER FILE; i shows what came so far.",

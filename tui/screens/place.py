@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.events import Resize
@@ -17,6 +18,9 @@ from tui.widgets.key_line import KeyLine
 from tui.widgets.line import REVERSE, Line
 from tui.widgets.status_line import StatusLine
 from tui.widgets.text_pane import TextLine, TextPane, Unit
+
+if TYPE_CHECKING:
+    from tui.app import DosetrailApp
 
 BODY = "body"
 """Id of a text pane that is the body of its screen."""
@@ -73,13 +77,31 @@ class Place(Screen[None]):
         """Opened from another screen, to which Esc and q lead back."""
         return not self.NUMBER
 
+    @property
+    def session(self) -> DosetrailApp:
+        """The app."""
+        from tui.app import DosetrailApp
+
+        assert isinstance(self.app, DosetrailApp)
+        return self.app
+
+    async def widgets_settled(self) -> None:
+        """Wait until every widget has dealt with what it was told: first its size, then what follows from it."""
+        for _ in range(3):
+            waiting = [asyncio.Event() for _ in self.walk_children()]
+            for widget, done in zip(self.walk_children(), waiting, strict=True):
+                if not widget.call_later(done.set):
+                    done.set()
+            for done in waiting:
+                await done.wait()
+
     def keys(self) -> tuple[Key, ...]:
         """The keys that do something now."""
         return tuple(key for key in keys_of(self.NAME) if self.allows(key.action))
 
     def allows(self, action: str) -> bool:
         """Whether an action makes sense now."""
-        return action != "back" or self.is_record
+        return action != self.NAME and (action != "back" or self.is_record)
 
     def offer_keys(self) -> None:
         """Bring the key line up to date."""
@@ -114,14 +136,14 @@ class Place(Screen[None]):
     async def action_leave(self) -> None:
         """q: back from a record, out of the app from a place."""
         if self.is_record:
-            await self.app.pop_screen()
+            await self.session.back()
         else:
             self.app.exit()
 
     async def action_back(self) -> None:
         """Esc: one level back."""
         if self.is_record:
-            await self.app.pop_screen()
+            await self.session.back()
 
     async def move(self, by: int, unit: Unit) -> None:
         """Move the cursor or the text: down, or up where `by` is negative."""
@@ -152,7 +174,8 @@ class Place(Screen[None]):
 
     def on_row_moved(self, moved: RowMoved) -> None:
         """Show where the cursor stands."""
-        self.status.place(moved.position, moved.count)
+        if self.app.screen is self:
+            self.status.place(moved.position, moved.count)
 
     def on_text_moved(self, moved: TextMoved) -> None:
         """Say when there is more than fits in the text that is the body of the screen."""

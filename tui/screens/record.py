@@ -15,7 +15,7 @@ async def open_record(list_screen: ListPlace, subject: str | None = None) -> Non
     """Open the row under the cursor of a list whose rows say where they are kept."""
     screen = RecordScreen(list_screen, subject)
     await screen.read()
-    await list_screen.app.push_screen(screen)
+    await list_screen.session.open_record(screen)
 
 
 class RecordScreen(Place):

@@ -125,9 +125,8 @@ class RowPane(Vertical):
         return False
 
     def sort_question(self) -> str:
-        """The columns one can sort by, with their letters."""
-        columns = self._listing.columns if self._listing else ()
-        return "Sort by  " + "  ".join(f"{c.letter} {c.title.strip()}" for c in columns if c.letter)
+        """The columns one can sort by, with their letters; those on the screen, which leaves room to read them."""
+        return "Sort by " + " ".join(f"{c.letter}={c.title.strip()}" for c in self.table.shown if c.letter)
 
     def reset(self) -> None:
         """Forget filter and sort order."""

@@ -112,6 +112,7 @@ class RowTable(Widget):
         self._pages: OrderedDict[int, list[tuple[Row, str]]] = OrderedDict()
         self._cursor = 0
         self._top = 0
+        self._stale = False
 
     @property
     def count(self) -> int:
@@ -131,6 +132,11 @@ class RowTable(Widget):
     def body_height(self) -> int:
         """Rows that fit below the heading."""
         return max(1, self.size.height - 1)
+
+    @property
+    def shown(self) -> list[Column]:
+        """The columns that fit on the screen."""
+        return [column for column, _ in self._layout]
 
     @property
     def field_names(self) -> list[str]:
@@ -196,6 +202,11 @@ class RowTable(Widget):
         if target == self._cursor:
             return
         last, self._cursor = self._cursor, target
+        if self.app.screen is not self.screen:
+            # A repaint of a hidden table would repaint the screen above it too (11 KB for 3).
+            self._keep_cursor_visible()
+            self._stale = True
+            return
         top = self._top
         before = self._painted() if not top <= target < top + self.body_height else None
         self._keep_cursor_visible()
@@ -204,6 +215,13 @@ class RowTable(Widget):
         elif before is not None:
             self._refresh_changed(before)
         self._tell()
+
+    def resume(self) -> None:
+        """Catch up with moves made while another screen was open."""
+        if self._stale:
+            self._stale = False
+            self.refresh()
+            self._tell()
 
     def on_resize(self, event: Resize) -> None:
         """Lay the columns out for the new width and keep the cursor on the screen."""
