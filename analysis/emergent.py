@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import Any
+
 import polars as pl
 
+from analysis.emergence import treatment_emergent
 from analysis.frames import Frames
+from analysis.partial_dates import ImputedDate, impute_end, impute_start, study_day
 from store.protocol import Protocol
 
 UNCODED = "UNCODED"
@@ -12,127 +17,73 @@ UNCODED = "UNCODED"
 
 SEVERITY_RANKS = {"MILD": 1, "MODERATE": 2, "SEVERE": 3}
 
-AE_COLUMNS = (
-    "subject_id",
-    "event_seq",
-    "table_term",
-    "table_soc",
-    "start_date",
-    "start_imputed",
-    "end_date",
-    "end_imputed",
-    "treatment_emergent",
-    "related",
-    "study_day",
-    "severity_rank",
-)
+AE_TYPES = {
+    "subject_id": pl.String(),
+    "event_seq": pl.String(),
+    "table_term": pl.String(),
+    "table_soc": pl.String(),
+    "start_date": pl.Date(),
+    "start_imputed": pl.String(),
+    "end_date": pl.Date(),
+    "end_imputed": pl.String(),
+    "treatment_emergent": pl.Boolean(),
+    "related": pl.Boolean(),
+    "study_day": pl.Int32(),
+    "severity_rank": pl.Int32(),
+}
 
 
 def derive_adverse_events(frames: Frames, protocol: Protocol, course: pl.DataFrame) -> pl.DataFrame:
-    """Table adverse_event_derived: one row per adverse event of a known subject, by subject and sequence.
+    """Table adverse_event_derived: one row per adverse event, by subject and sequence.
 
-    A partial start becomes the first day of its month or year, raised to the start of treatment when that lies in
-    the same month or year (unless the event ended before); a partial end the last day, at most the day of death.
-    The imputed parts are flagged: D day, M month and day, Y everything (then the date stays NULL). Treatment-emergent:
-    start on or after the start of treatment and, where the protocol sets a window, no later than that many days
-    after the last dose; without a start, unless the event ended before treatment; never in the untreated.
+    A partial start becomes the first day it can be, raised to the start of treatment where its known parts and its
+    end allow that; a partial end the last day, at most the day of death. What was completed is flagged. Emergence
+    and dates follow analysis.emergence and analysis.partial_dates; the window after the last dose is the protocol's.
+    ``course``: as from derive_course. An event of nobody in it is never treatment-emergent.
     """
+    people = {row["subject_id"]: row for row in course.iter_rows(named=True)}
     events = frames(
         "adverse_event",
         ["subject_id", "event_seq", "term", "preferred_term", "soc", "severity", "causality", "start_text", "end_text"],
-    ).join(
-        course.select("subject_id", "treatment_start", "last_dose", "death_date"), on="subject_id", how="left"
-    )  # fmt: skip
-    events = events.with_columns(
-        _completed("start_text", last=False).alias("start_date"),
-        _imputed("start_text").alias("start_imputed"),
-        _completed("end_text", last=True).alias("end_date"),
-        _imputed("end_text").alias("end_imputed"),
     )
-    events = events.with_columns(
-        end_date=pl.when(pl.col("end_imputed").is_null() | (pl.col("end_date") <= pl.col("death_date")).fill_null(True))
-        .then("end_date")
-        .otherwise("death_date")
-    )
-    begin, treated = pl.col("start_date"), pl.col("treatment_start")
-    same_month = begin.dt.truncate("1mo") == treated.dt.truncate("1mo")
-    same_year = begin.dt.year() == treated.dt.year()
-    raise_it = (
-        (((pl.col("start_imputed") == "D") & same_month) | ((pl.col("start_imputed") == "M") & same_year))
-        & (begin < treated)
-        & (pl.col("end_date") >= treated).fill_null(True)
-    ).fill_null(False)
-    events = events.with_columns(start_date=pl.when(raise_it).then(treated).otherwise(begin))
+    related = {value.strip().upper() for value in protocol.adverse_events.related}
     window = protocol.adverse_events.window_days
-    in_window = (
-        pl.lit(True)
-        if window is None
-        else (begin <= pl.col("last_dose") + pl.duration(days=window)).fill_null(True)
-    )
-    emergent = (
-        pl.when(treated.is_null())
-        .then(pl.lit(False))
-        .when(begin.is_null())
-        .then((pl.col("end_date") >= treated).fill_null(True))
-        .otherwise((begin >= treated) & in_window)
-    )
-    related = [value.strip().upper() for value in protocol.adverse_events.related]
-    return (
-        events.with_columns(
-            table_term=pl.coalesce("preferred_term", "term"),
-            table_soc=pl.coalesce("soc", pl.lit(UNCODED)),
-            treatment_emergent=emergent,
-            related=pl.col("causality").str.strip_chars().str.to_uppercase().is_in(related)
-            if related
-            else pl.lit(None, dtype=pl.Boolean),
-            study_day=_study_day(begin, treated),
-            severity_rank=pl.col("severity")
-            .str.to_uppercase()
-            .replace_strict(SEVERITY_RANKS, default=None, return_dtype=pl.Int32),
-        )
-        .select(AE_COLUMNS)
-        .sort("subject_id", "event_seq")
-    )
+    rows = [_derived(event, people.get(event["subject_id"], {}), related, window) for event in events.to_dicts()]
+    return pl.DataFrame(rows, schema=AE_TYPES, orient="row").sort("subject_id", "event_seq")
 
 
-def _study_day(day: pl.Expr, reference: pl.Expr) -> pl.Expr:
-    """Days from the reference, which is day 1; the day before is -1 (there is no day 0)."""
-    apart = (day - reference).dt.total_days()
-    return pl.when(apart >= 0).then(apart + 1).otherwise(apart).cast(pl.Int32)
+def _derived(
+    event: dict[str, Any], person: dict[str, Any], related: set[str], window: int | None
+) -> dict[str, Any]:
+    treated_from: dt.date | None = person.get("treatment_start")
+    end = _readable(event["end_text"], lambda text: impute_end(text, [person.get("death_date")]))
+    # An event that ended before treatment began before it, whatever its month.
+    over = end.value is not None and treated_from is not None and end.value < treated_from
+    start = _readable(event["start_text"], lambda text: impute_start(text, None if over else treated_from))
+    emergent = treatment_emergent(start.value, end.value, treated_from, person.get("last_dose"), window)
+    causality = event["causality"]
+    known = start.value is not None and treated_from is not None
+    return {
+        "subject_id": event["subject_id"],
+        "event_seq": event["event_seq"],
+        "table_term": event["preferred_term"] or event["term"],
+        "table_soc": event["soc"] or UNCODED,
+        "start_date": start.value,
+        "start_imputed": start.flag,
+        "end_date": end.value,
+        "end_imputed": end.flag,
+        "treatment_emergent": emergent,
+        "related": causality.strip().upper() in related if causality and related else None,
+        "study_day": study_day(start.value, treated_from) if known else None,  # type: ignore[arg-type]
+        "severity_rank": SEVERITY_RANKS.get((event["severity"] or "").upper()),
+    }
 
 
-def _parts(column: str) -> tuple[pl.Expr, pl.Expr]:
-    """The date part of an ISO 8601 text and its length (10 complete, 7 month, 4 year)."""
-    text = pl.col(column).str.slice(0, 10)
-    return text, text.str.len_chars()
-
-
-def _completed(column: str, *, last: bool) -> pl.Expr:
-    """The date, with missing parts filled by the first or last day possible; NULL without a year."""
-    text, length = _parts(column)
-    month = (text.str.slice(0, 7) + "-01").str.to_date("%Y-%m-%d", strict=False)
-    year = (text.str.slice(0, 4) + "-01-01").str.to_date("%Y-%m-%d", strict=False)
-    if last:
-        month, year = month.dt.month_end(), year.dt.offset_by("11mo").dt.month_end()
-    return (
-        pl.when(length >= 10)
-        .then(text.str.to_date("%Y-%m-%d", strict=False))
-        .when(length >= 7)
-        .then(month)
-        .when(length >= 4)
-        .then(year)
-    )
-
-
-def _imputed(column: str) -> pl.Expr:
-    """Which parts had to be imputed: D, M or Y; NULL when complete."""
-    _, length = _parts(column)
-    return (
-        pl.when(length >= 10)
-        .then(pl.lit(None, dtype=pl.String))
-        .when(length >= 7)
-        .then(pl.lit("D"))
-        .when(length >= 4)
-        .then(pl.lit("M"))
-        .otherwise(pl.lit("Y"))
-    )
+def _readable(text: str | None, complete: Any) -> ImputedDate:
+    """The completed date; a text that is no date (importers keep it as recorded) counts as not recorded."""
+    try:
+        found = complete(text)
+    except ValueError:
+        return ImputedDate(None, None)
+    assert isinstance(found, ImputedDate)
+    return found

@@ -96,23 +96,33 @@ class ResultRows:
             raise KeyError(f"not a column of the result table: {', '.join(sorted(unknown))}")
         self.rows.append(row)
 
-    def percent(
-        self, parameter: str, numerator: int, denominator: int, *, interval: Interval | None = None, **columns: Any
+    def share(
+        self,
+        parameter: str,
+        numerator: float,
+        denominator: float,
+        *,
+        statistic: str = "share",
+        interval: Interval | None = None,
+        **columns: Any,
     ) -> None:
-        """A percentage (0-100) of counted things, with the limits of an interval given in fractions."""
-        statistic = columns.pop("statistic", "percent")
+        """Counted things out of all of them, as a fraction, with the limits of an interval."""
         self.add(
             parameter,
             statistic,
-            100.0 * numerator / denominator if denominator else None,
-            lower=scaled(interval.lower, 100.0) if interval else None,
-            upper=scaled(interval.upper, 100.0) if interval else None,
-            level=interval.level if interval else None,
+            numerator / denominator if denominator else None,
+            lower=interval.lower if interval else None,
+            upper=interval.upper if interval else None,
+            level=interval.level if interval and denominator else None,
             numerator=numerator,
             denominator=denominator,
-            unit="%",
+            unit="1",
             **columns,
         )
+
+    def count(self, parameter: str, count: int, denominator: int, **columns: Any) -> None:
+        """A count, with what it is out of."""
+        self.add(parameter, "count", count, numerator=count, denominator=denominator, **columns)
 
     def interval(self, parameter: str, statistic: str, found: Interval, scale: float = 1.0, **columns: Any) -> None:
         """An estimate with its limits, both times ``scale``."""
@@ -133,7 +143,7 @@ class ResultRows:
 
     def not_assessable(self, parameter: str, sentence: str, **columns: Any) -> None:
         """A figure that cannot be given, with the sentence that says why."""
-        self.add(parameter, columns.pop("statistic", "percent"), None, not_assessable=sentence, **columns)
+        self.add(parameter, columns.pop("statistic", "share"), None, not_assessable=sentence, **columns)
 
     def frame(self) -> pl.DataFrame:
         """The rows in the order they were added, with exactly the result table's columns."""

@@ -1,5 +1,4 @@
-"""One data set as a carrier (SAS transport, Dataset-JSON) hands it over: every cell as text, the same text
-from every carrier.
+"""One data set as a carrier hands it over: every cell as text, the same text from every carrier.
 
 Integers that one carrier writes as 5 and another as 5.0, empty text and null, padding blanks: all of these
 differ between files of the same data set and mean nothing. They are levelled here, once, so that mapping
@@ -20,18 +19,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 LINE = "__line"
-"""Column of the row number (1 = first row) in ``DataSet.frame``; no SDTM variable starts with an
-underscore.
-"""
+"""Column of the row number (1 = first row); no SDTM variable starts with an underscore."""
 
 _CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class DataSetHead:
-    """What the first bytes of a file say: data set name, its variables, and the DOMAIN (RDOMAIN) of the
-    first row if in reach.
-    """
+    """What the first bytes say: data set name, variables, DOMAIN (RDOMAIN) of the first row if in reach."""
 
     name: str
     columns: tuple[str, ...]
@@ -40,9 +35,7 @@ class DataSetHead:
 
 @dataclass(frozen=True)
 class CellProblem:
-    """A row the carrier could not read: its number, a reason of ``QUARANTINE_REASONS``, a sentence, the raw
-    text.
-    """
+    """A row the carrier could not read: number, reason of ``QUARANTINE_REASONS``, sentence, raw text."""
 
     line: int
     reason: str
@@ -121,9 +114,7 @@ def raw_row(row: Mapping[str, object]) -> str:
 
 
 def text_frame(columns: Sequence[str], rows: Iterable[tuple[int, Sequence[str | None]]]) -> pl.DataFrame:
-    """Frame of ``LINE`` and text columns; built in chunks, because a row of Python strings takes ten times
-    its bytes.
-    """
+    """Frame of ``LINE`` and text columns; built in chunks, because Python strings take ten times their bytes."""
     import polars as pl
 
     schema = {LINE: pl.Int64, **dict.fromkeys(columns, pl.String)}

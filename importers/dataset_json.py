@@ -28,9 +28,7 @@ _HEAD_LIMIT = 1024 * 1024
 
 
 def read_head(head: bytes) -> DataSetHead | None:
-    """Data set name and variables from a file's first bytes; None when they do not start a Dataset-JSON
-    file.
-    """
+    """Data set name and variables from a file's first bytes; None when they start no Dataset-JSON file."""
     members = top_level(_inflated_head(head))
     if not isinstance(members.get("datasetJSONVersion"), str):
         return None
@@ -48,8 +46,7 @@ def is_dataset_json(head: bytes) -> bool:
 
 
 def top_level(head: bytes) -> dict[str, Any]:
-    """Members of the JSON object that starts the bytes, as far as they are complete; empty when there is
-    none.
+    """Members of the JSON object that starts the bytes, as far as they are complete.
 
     A member cut off by the end of the bytes is left out, so that a document can be judged from its first
     part.
@@ -248,9 +245,7 @@ def _exported(header: dict[str, Any], name: str) -> tuple[dt.datetime | None, li
 
 
 def _lines(path: Path, name: str) -> Iterator[bytes | None]:
-    """Lines of the plain or compressed file, with their line ends; None for a line longer than
-    ``LINE_LIMIT``.
-    """
+    """Lines of the plain or compressed file with their ends; None for one longer than ``LINE_LIMIT``."""
     pending: list[bytes] = []
     size = 0
     for block in _blocks(path, name):
@@ -303,9 +298,7 @@ def _zlib_blocks(stream: Any, name: str) -> Iterator[bytes]:
 
 
 def _is_zlib(start: bytes) -> bool:
-    """A zlib header: deflate with a 32 kB window, and a check that makes the two bytes a multiple of 31
-    (RFC 1950).
-    """
+    """A zlib header (RFC 1950): deflate with a 32 kB window; its two bytes are a multiple of 31."""
     return len(start) == 2 and start[0] == 0x78 and int.from_bytes(start, "big") % 31 == 0
 
 

@@ -36,9 +36,7 @@ _SCHEMA_KEYS = frozenset({"$schema", "$id", "$defs", "definitions", "properties"
 
 @dataclass(frozen=True)
 class Input:
-    """One file of an import: exactly one of ``importer`` (with ``recognised``), ``ignored`` and ``error``
-    is set.
-    """
+    """One file; exactly one of ``importer`` (with ``recognised``), ``ignored`` and ``error`` is set."""
 
     path: Path
     name: str
@@ -52,8 +50,7 @@ class Input:
 
 
 def find_inputs(paths: Sequence[Path], sources: Sequence[Source] = ()) -> list[Input]:
-    """Every file of the paths given, in the order given, folders walked in sorted order; a file found twice
-    counts once.
+    """Every file of the paths in their order, folders in sorted order; a file found twice counts once.
 
     ``sources``: the [[source]] entries of the protocol. Reads at most ``HEAD_BYTES`` of each file; raises
     nothing for a file (what is wrong with it stands in ``Input.error``).
@@ -70,9 +67,7 @@ def find_inputs(paths: Sequence[Path], sources: Sequence[Source] = ()) -> list[I
 
 
 def walk_files(path: Path) -> Iterator[tuple[Path, PurePath]]:
-    """Files under a path in sorted order, each with the path patterns are compared with; links to folders
-    are not followed.
-    """
+    """Files under a path, sorted, each with the path patterns see; links to folders are not followed."""
     if not path.is_dir():
         yield path, path
         return
@@ -202,9 +197,7 @@ def _json_without_rows(head: bytes) -> str | None:
 
 
 def _matches(shown: PurePath, pattern: str) -> bool:
-    """Whether a pattern fits the file's name, or with folders in it the end of its path
-    (``logs/pen-*.csv``).
-    """
+    """Whether a pattern fits the file's name or, with folders in it, the end of its path."""
     return shown.match(pattern)
 
 

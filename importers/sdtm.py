@@ -1,5 +1,4 @@
-"""SDTM and SDTM-MD data sets, whatever carries them (SAS transport version 5, Dataset-JSON 1.1):
-recognition and dispatch.
+"""SDTM and SDTM-MD data sets from any carrier (SAS transport 5, Dataset-JSON 1.1): recognition, dispatch.
 
 The domain is decided by the content (data set name and DOMAIN variable), never by the file's name. Every
 data set is a snapshot of its domain.
@@ -47,9 +46,7 @@ _NOT_USED: dict[str, str] = {
 
 
 def decide(head: DataSetHead) -> Recognised | Ignored | None:
-    """What a data set is, from its name, its variables and the DOMAIN of its first row; None when it is no
-    SDTM or ADaM.
-    """
+    """What a data set is, from its name, variables and first DOMAIN; None when it is no SDTM or ADaM."""
     name, domain = head.name, domain_of(head)
     if domain is None:
         return _without_domain(head)
@@ -69,9 +66,7 @@ def decide(head: DataSetHead) -> Recognised | Ignored | None:
 
 
 def domain_of(head: DataSetHead) -> str | None:
-    """SDTM domain: SUPP and RELREC by their shape, else DOMAIN, else the data set's name; None when the
-    content says none.
-    """
+    """SDTM domain: SUPP and RELREC by their shape, else DOMAIN, else the name; None when none is meant."""
     columns = set(head.columns)
     if {"RDOMAIN", "QNAM"} <= columns:
         return "SUPP"
@@ -85,9 +80,7 @@ def domain_of(head: DataSetHead) -> str | None:
 
 
 def _domain_of_variables(head: DataSetHead) -> str:
-    """Where no row is in reach: the data set's name, or for a part of a split domain the prefix of its
-    --SEQ.
-    """
+    """Where no row is in reach: the data set's name, or the prefix of --SEQ in a part of a split domain."""
     if head.name in MAPPINGS or head.name in TRIAL_DESIGN or head.name in _NOT_USED:
         return head.name
     prefixes = [column[:2] for column in head.columns if len(column) == 5 and column.endswith("SEQ")]

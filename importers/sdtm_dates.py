@@ -1,6 +1,4 @@
-"""Dates and times of SDTM --DTC variables: ISO 8601, possibly with parts missing (SDTMIG 3.4 section
-4.4.1).
-"""
+"""Dates and times of SDTM --DTC variables: ISO 8601, parts may be missing (SDTMIG 3.4, 4.4.1)."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ class BadDate(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A --DTC value. ``local`` is the first moment it can mean; ``precision`` says how much of that was
-    stated.
-    """
+    """A --DTC value: ``local`` is the first moment it can mean, ``precision`` how much of it was stated."""
 
     local: dt.datetime
     precision: Precision

@@ -1,5 +1,4 @@
-"""Doses: EC (planned and given), EX (constant-dosing intervals), DX (device exposure), DU (device
-settings).
+"""Doses: EC (planned and given), EX (constant dosing), DX (device exposure), DU (device settings).
 
 The amount of an EC row is what the record states. Where the dose is a volume and the strength a
 concentration, their exact product is the amount, in the mass unit of the strength (5 mL x 10.8 g/L = 54
@@ -82,9 +81,7 @@ class Amount:
 
 
 def dose_kind(form: str, route: str) -> str | None:
-    """Kind of a dose event from the dose form, else the route (CDISC FRM and ROUTE); None when neither
-    tells.
-    """
+    """Kind of a dose event from the dose form, else the route (CDISC FRM, ROUTE); None when neither tells."""
     for words, text in ((_FORM_KINDS, form), (_ROUTE_KINDS, route)):
         for word, kind in words:
             if word in text:
@@ -121,9 +118,7 @@ def amount_of(row: Row, prefix: str) -> Amount:
 
 
 def _concentration(unit: str | None) -> tuple[str, Decimal] | None:
-    """Unit of an amount and how much of it one millilitre holds per unit of strength; None when it is no
-    concentration.
-    """
+    """Amount unit of a concentration, and how much one millilitre holds per unit of strength; else None."""
     match = re.fullmatch(r"\s*([A-Za-z\[\]]+)\s*/\s*(?:1\s*)?(L|dL|mL|uL)\s*", unit or "", re.IGNORECASE)
     if match is None:
         return None
@@ -220,9 +215,7 @@ def _intent(row: Row, prefix: str, frequency: str) -> str | None:
 
 
 def _spans_several_doses(start: Moment, end: Moment | None, frequency: str) -> bool:
-    """Whether start to end holds at least two dosing intervals; a patch worn from one day to the next is
-    one dose.
-    """
+    """Whether start to end holds two dosing intervals or more; a patch worn until the next day is one dose."""
     every_days = _EVERY_DAYS.get(frequency)
     if every_days is None or end is None or end.day is None or start.day is None:
         return False
@@ -252,9 +245,7 @@ def exposure_rows(row: Row) -> Iterator[TableRow]:
 
 
 def device_exposure_rows(row: Row) -> Iterator[TableRow]:
-    """DX: a dose where it states an amount, a wear interval where it states a start, else the observation
-    of use at a visit.
-    """
+    """DX: a dose if it states an amount, a wear interval if it states a start, else use seen at a visit."""
     subject_id, device_id = row.required("USUBJID"), row.required("SPDEVID")
     sequence = row.required_sequence("DXSEQ")
     if row.flag("DXOCCUR") is False:
@@ -295,9 +286,7 @@ def device_exposure_rows(row: Row) -> Iterator[TableRow]:
 
 
 def device_in_use_rows(row: Row) -> Iterator[TableRow]:
-    """DU: settings of a device (alert thresholds, ...); DUTSTDTL tells two results of one test apart and is
-    part of the code.
-    """
+    """DU: settings of a device; DUTSTDTL tells two results of one test apart and is part of the code."""
     value = row.number("DUSTRESN")
     at = row.required_moment("DUDTC")
     yield (

@@ -116,9 +116,7 @@ class Row:
         return int(number)
 
     def amount(self, name: str) -> Decimal | None:
-        """An amount: zero or more, exact to six decimal places (further places are rounded half to even and
-        counted).
-        """
+        """An amount, zero or more, exact to six decimal places; further places are rounded and counted."""
         number = self.number(name)
         if number is None:
             return None
@@ -175,9 +173,7 @@ RowMapper = Callable[[Row], Iterator[TableRow]]
 
 @dataclass(frozen=True)
 class DomainMapping:
-    """An SDTM domain that is read: the variables its data set must have, and the rows one of its rows
-    becomes.
-    """
+    """An SDTM domain that is read: variables its data set must have, and what one of its rows becomes."""
 
     domain: str
     table: str

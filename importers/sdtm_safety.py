@@ -15,9 +15,7 @@ _ACTIONS = {
     "RETAMT": "returned",
     "RETURNED": "returned",
 }
-"""DATESTCD (C78732) and DTDECOD (C112037) in the words of the accountability table; others stay, in lower
-case.
-"""
+"""DATESTCD (C78732) and DTDECOD (C112037) in the table's words; others stay, in lower case."""
 
 
 def adverse_event_rows(row: Row) -> Iterator[TableRow]:
@@ -70,9 +68,7 @@ def finding_rows(prefix: str, row: Row) -> Iterator[TableRow]:
 
 
 def device_event_rows(row: Row) -> Iterator[TableRow]:
-    """DE. A prespecified deficiency recorded as not having occurred is kept as that finding, and counts as
-    no deficiency.
-    """
+    """DE. A prespecified deficiency that did not occur is kept as that finding and is no deficiency."""
     not_done = row.code("DESTAT") == "NOT DONE"
     if not_done or row.flag("DEOCCUR") is False:
         what, category = row.text("DETERM"), row.text("DECAT")
@@ -94,9 +90,7 @@ def device_event_rows(row: Row) -> Iterator[TableRow]:
 
 
 def disposition_rows(row: Row) -> Iterator[TableRow]:
-    """DS; the row of a consent is also a row of ``consent``. Further consents of a subject are told apart
-    by their number.
-    """
+    """DS; a consent is also a row of ``consent``, further ones of a subject told apart by their number."""
     subject_id, sequence = row.required("USUBJID"), row.required_sequence("DSSEQ")
     term, decoded, day = row.text("DSTERM"), row.text("DSDECOD"), row.day("DSSTDTC")
     yield (

@@ -14,9 +14,7 @@ NOT_RANDOMISED_ARMS = frozenset({"SCREEN FAILURE", "NOT ASSIGNED"})
 
 
 def subject_rows(row: Row) -> Iterator[TableRow]:
-    """DM. A subject without an arm keeps NULL arm codes and the reason, whichever SDTMIG version wrote the
-    row.
-    """
+    """DM. A subject without an arm has NULL arm codes and a reason, whichever SDTMIG version wrote the row."""
     arm_code = None if _has_no_arm(row, "ARMCD", "ARM") else row.text("ARMCD")
     reason = None if arm_code else row.text("ARMNRS", "ARM")
     age = row.integer("AGE")
@@ -79,9 +77,7 @@ def element_rows(row: Row) -> Iterator[TableRow]:
 
 
 def visit_rows(row: Row) -> Iterator[TableRow]:
-    """SV. A planned visit that did not happen (SVOCCUR = N) is no visit: it is kept as the finding that it
-    did not occur.
-    """
+    """SV. A visit that did not happen (SVOCCUR = N) is no visit, but the finding that it did not occur."""
     subject_id = row.required("USUBJID")
     number = row.number("VISITNUM")
     if row.flag("SVOCCUR") is False:
@@ -108,9 +104,7 @@ def visit_rows(row: Row) -> Iterator[TableRow]:
 def did_not_occur(
     domain: str, subject_id: str, sequence: str, what: str | None, category: str | None, result: str = "N"
 ) -> dict[str, Any]:
-    """A prespecified event recorded as not having happened (``N``) or not asked for (``NOT DONE``), as the
-    finding OCCUR.
-    """
+    """Something prespecified that did not happen (``N``) or was not asked (``NOT DONE``): finding OCCUR."""
     return {
         "domain": domain,
         "subject_id": subject_id,

@@ -1,5 +1,4 @@
-"""A protocol draft from the trial-design data sets: TA, TE, TV, TS, and DM, DI, SUPPDM, AE for what the
-trial's data name.
+"""A protocol draft from trial design (TA, TE, TV, TS) and from what DM, DI, SUPPDM and AE name.
 
 Exposure data sets are not opened: nothing in a protocol is derived from what patients took.
 """
@@ -103,8 +102,7 @@ class _Trial:
 
 
 def draft_protocol(folder: Path) -> Draft:
-    """Draft of a protocol from the SDTM data sets in a folder (any carrier; of several files of a data set
-    the first by name).
+    """Draft of a protocol from the SDTM data sets in a folder; of several files of one, the first by name.
 
     Raises ``UsageProblem`` when the folder holds neither trial design nor DM, ``UnreadableFile`` when one
     of them is damaged.
@@ -258,9 +256,7 @@ def _sites(trial: _Trial) -> tuple[DraftSite, ...]:
 
 
 def _drugs(trial: _Trial, arms: tuple[DraftArm, ...]) -> tuple[DraftDrug, ...]:
-    """Drugs of TS TRT. Data sets write treatments in capitals; placebo stands for the drug in a
-    placebo-controlled trial.
-    """
+    """Drugs of TS TRT, with their names in capitals, as data sets write them, and placebo where it is given."""
     has_placebo = trial.only("TCNTRL").upper() == "PLACEBO" or _reference_arm(arms) is not None
     names = _distinct(trial.summary("TRT"))
     return tuple(
@@ -316,9 +312,7 @@ def _visits(trial: _Trial) -> tuple[DraftVisit, ...]:
 
 
 def _visit_day(rule: str) -> int | None:
-    """Study day of a visit from the words of its start rule; treatment starts on day 1 and there is no day
-    0.
-    """
+    """Study day of a visit from the words of its start rule: day 1 is the first day, and there is no day 0."""
     text = rule.strip().lower()
     if text == "day of initial study treatment":
         return 1

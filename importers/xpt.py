@@ -71,9 +71,7 @@ def is_xpt(head: bytes) -> bool:
 
 
 def read_head(head: bytes) -> DataSetHead | None:
-    """Data set name, variables and first DOMAIN from a file's first bytes; None when they are no readable
-    version 5 header.
-    """
+    """Data set name, variables and first DOMAIN from a file's first bytes; None without a whole header."""
     try:
         header = _parse_header(head)
     except UnreadableFile:
@@ -244,9 +242,7 @@ def _level(frame: pl.DataFrame, header: _Header) -> pl.DataFrame:
 
 
 def _number_text(value: float, sas_format: str) -> str | None:
-    """A SAS number as text: days or seconds since 1960 by its format, a plain number otherwise or when out
-    of range.
-    """
+    """A SAS number as text: days or seconds since 1960 by its format, else (or out of range) the number."""
     try:
         if sas_format.startswith(_DATETIME_FORMATS):
             return (_SAS_EPOCH + dt.timedelta(seconds=value)).isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ stores in order, and asks for derived tables and results.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -122,7 +122,7 @@ class ReleaseBuilder:
     def __exit__(self, *exception: object) -> None:
         self.con.close()
 
-    def finish(self, inputs: BuildInputs, files: list[tuple[SourceFact, ParsedFile]]) -> Built:
+    def finish(self, inputs: BuildInputs, files: Sequence[tuple[SourceFact, ParsedFile]]) -> Built:
         """Resolve, store, analyse and checkpoint; ``files`` are the rows of exactly the sources in ``inputs.facts``."""
         con, protocol = self.con, inputs.protocol.protocol
         received = stage_received(con, files)
@@ -213,7 +213,8 @@ def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> 
     Only columns that any file filled pass through the sort: carrying 30 empty ones costs 4 s in 7 million rows.
     """
     name = received.table.name
-    source, added = f"(FROM {received.view})", ()
+    source = f"(FROM {received.view})"
+    added: tuple[str, ...] = ()
     if name == "dose_event":
         source, added = _with_assigned_and_utc(con, received)
     exceptions = con.execute(f"SELECT count(*) FROM exc_{name}").fetchone()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.schema import Table, history_table
@@ -95,6 +96,19 @@ def _zero(kind: Any) -> Any:
     if pa.types.is_timestamp(kind):
         return pa.scalar(dt.datetime(1970, 1, 1), kind)
     return pa.scalar(0, kind)
+
+
+def digest_release_file(path: Path) -> tuple[str, dict[str, str]]:
+    """Digest of a release file on disk, opened read-only beside whoever else reads it."""
+    import duckdb
+
+    con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    try:
+        quoted = str(path).replace("'", "''")
+        con.execute(f"ATTACH '{quoted}' AS release (READ_ONLY)")
+        return compute_release_digest(con, "release")
+    finally:
+        con.close()
 
 
 def compute_release_digest(con: duckdb.DuckDBPyConnection, catalog: str) -> tuple[str, dict[str, str]]:

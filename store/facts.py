@@ -13,6 +13,7 @@ from store.ledger_chain import LedgerRow
 IMPORT_SOURCE = "import_source"
 RECORD_PROTOCOL = "record_protocol"
 MAKE_RELEASE = "make_release"
+RESTORE_RELEASE = "restore_release"
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ def read_facts(rows: Iterable[LedgerRow]) -> Facts:
 
 
 def read_releases(rows: Iterable[LedgerRow]) -> list[ReleaseFact]:
-    """Every release committed, oldest first."""
-    releases = []
+    """Every release committed, oldest first; a restored one with the hashes of the files it has now."""
+    releases: list[ReleaseFact] = []
     for row in rows:
         if row.action == MAKE_RELEASE:
             value = row.new_value
@@ -137,6 +138,13 @@ def read_releases(rows: Iterable[LedgerRow]) -> list[ReleaseFact]:
                     seq=row.seq,
                 )
             )
+        elif row.action == RESTORE_RELEASE:
+            releases = [
+                replace(release, file_sha256=row.new_value["file_sha256"])
+                if row.record == f"release/{release.number:06d}"
+                else release
+                for release in releases
+            ]
     return releases
 
 

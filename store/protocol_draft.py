@@ -1,5 +1,4 @@
-"""What could be learned about a trial before its protocol.toml is written: plain values, with what remains
-open as None.
+"""What files tell about a trial before its protocol.toml is written; what remains open is None.
 
 ``importers.trial_design`` fills it from data sets; ``store.protocol_template`` renders it.
 """
@@ -13,9 +12,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class DraftPeriod:
-    """One element of an arm in its order (TA, TE). ``proposed_amount``: what the element's own text names,
-    never the data.
-    """
+    """One element of an arm (TA, TE). ``proposed_amount`` is what the element's own text names."""
 
     order: int
     element: str

@@ -18,9 +18,7 @@ FILL_IN = "# FILL IN:"
 
 
 def empty_template(study_id: str) -> str:
-    """Text of a protocol.toml for a trial without data: only the study's id is set, everything else is an
-    example.
-    """
+    """Text of a protocol.toml for a trial without data: the study's id, and examples of everything else."""
     return render_protocol(Draft(study_id=study_id))
 
 

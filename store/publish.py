@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from store.errors import ImportRunning, IntegrityFailure, write_error
+from store.errors import ImportRunning, IntegrityFailure, UsageProblem, write_error
 from store.facts import MAKE_RELEASE
 from store.ledger import Entry
 from store.ledger_chain import Head
@@ -117,6 +117,28 @@ def publish(
         checkpoint("committed")
         _switch(study, number)
     checkpoint("published")
+    return head
+
+
+def restore(study: Study, folder: Path, entry: Entry) -> Head:
+    """Put a rebuilt release back in the place of one whose folder is gone; `entry` records its files' new hashes.
+
+    The tables are those of the release that was committed (the caller compared the digests); only the newest release
+    becomes `current`. Raises UsageProblem where the folder is still there.
+    """
+    number = int(entry.record.removeprefix("release/"))
+    if _final(study, number).exists():
+        raise UsageProblem(
+            f"Release {number} is on the disk.",
+            remedy="Nothing needs to be restored; dosetrail rebuild --compare compares it with a new build.",
+        )
+    _seal(study, folder, number)
+    head = study.ledger.append([entry])
+    if number == _committed_numbers(study)[-1]:
+        _switch(study, number)
+    else:
+        os.rename(_sealed(study, number), _final(study, number))
+        sync_folder(study.releases_dir)
     return head
 
 

@@ -9,7 +9,7 @@ from store.schema import PROVENANCE_NAMES, Table, column_type
 from store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import duckdb
     import polars as pl
@@ -67,7 +67,7 @@ class Received:
     """source_id -> canonical tables it feeds."""
 
 
-def stage_received(con: duckdb.DuckDBPyConnection, files: list[tuple[SourceFact, ParsedFile]]) -> Received:
+def stage_received(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[SourceFact, ParsedFile]]) -> Received:
     """Create ``recv_<table>`` for every fed table and ``recv_rejected``.
 
     Frames of all files are gathered into one temporary table (thousands of small files cost one insert each table);

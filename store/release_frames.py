@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from store.schema import Table, column_type
 from store.tables import TABLES
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-ReadFrame = Callable[[str, "Sequence[str] | None"], "pl.DataFrame"]
-"""(table, columns or None for all) -> frame."""
+class ReadFrame(Protocol):
+    """Canonical tables by name, as polars frames."""
+
+    def __call__(self, table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The current rows of ``table`` in its sort order; ``columns`` limits what is read."""
 
 
 def read_frames(con: duckdb.DuckDBPyConnection, prefix: str = "") -> ReadFrame:

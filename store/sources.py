@@ -8,15 +8,11 @@ hashed is what is stored. It is written under a temporary name, synced, and rena
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import io
 import os
-import stat
-import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +20,13 @@ from typing import BinaryIO
 
 import zstandard
 
-from store.errors import FileRefused, IntegrityFailure, write_error
+from store.errors import IntegrityFailure, write_error
 from store.permissions import set_mode, sync_folder
+from store.receiving import BLOCK, LARGE, changed_error, check_unchanged, compressing, copy_hashed, open_received, sync_files
 from store.study import Study
 
-BLOCK = 1 << 20
 TEMPORARY_PREFIX = ".tmp-"
-_LEVEL = 3
 _FRAME_HEADER = 18  # the longest a zstd frame header can be, RFC 8878
-# Under this size starting compressor threads costs more than they save.
-_THREADS_FROM = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +87,21 @@ class SourceArchive:
         In all cases the archive is as it was.
         """
         source = Path(path)
-        with _reading(source) as (stream, before):
-            if before.st_size in known_sizes and before.st_size >= _THREADS_FROM:
-                sha256, size, longest = _copy_hashed(stream, None, source)
-                _check_unchanged(source, before, stream, size)
+        with open_received(source) as (stream, before):
+            if before.st_size in known_sizes and before.st_size >= LARGE:
+                sha256, size, longest = copy_hashed(stream, None, source)
+                check_unchanged(source, before, stream, size)
                 if self.holds(sha256):
                     return self._known(sha256, size, longest, unblinding)
                 stream.seek(0)
             with self._temporary() as temporary:
                 try:
-                    with _compressing(temporary.stream, before.st_size) as target:
-                        sha256, size, longest = _copy_hashed(stream, target, source)
+                    with compressing(temporary.stream, before.st_size) as target:
+                        sha256, size, longest = copy_hashed(stream, target, source)
                 except zstandard.ZstdError as error:
                     # The frame was announced with the size at the start: the file grew or shrank since.
-                    raise _changed(source, before, stream) from error
-                _check_unchanged(source, before, stream, size)
+                    raise changed_error(source, before, stream) from error
+                check_unchanged(source, before, stream, size)
                 if self.holds(sha256):
                     return self._known(sha256, size, longest, unblinding)
                 self._store(temporary, sha256, unblinding)
@@ -117,8 +110,8 @@ class SourceArchive:
     def archive_bytes(self, content: bytes, *, unblinding: bool = False) -> Archived:
         """Store content that is already in memory, such as the protocol of an import."""
         with self._temporary() as temporary:
-            with _compressing(temporary.stream, len(content)) as target:
-                sha256, size, longest = _copy_hashed(io.BytesIO(content), target, None)
+            with compressing(temporary.stream, len(content)) as target:
+                sha256, size, longest = copy_hashed(io.BytesIO(content), target, None)
             if self.holds(sha256):
                 return self._known(sha256, size, longest, unblinding)
             self._store(temporary, sha256, unblinding)
@@ -226,7 +219,7 @@ class SourceArchive:
 
     def _finish_batch(self, pending: dict[str, _Pending]) -> None:
         try:
-            _sync_all([item.temporary for item in pending.values()])
+            sync_files([item.temporary for item in pending.values()])
             for item in pending.values():
                 self._make_folder(item.final.parent)
                 os.rename(item.temporary, item.final)
@@ -272,94 +265,6 @@ class _Content(io.RawIOBase):
         super().close()
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
-    try:
-        # O_NONBLOCK: opening a named pipe nobody writes to would wait forever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileRefused(
-            f"{path} cannot be read: {error.strerror}.",
-            remedy="Check the name and the permissions of the file.",
-            path=path,
-        ) from error
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise FileRefused(f"{path} is not a regular file.", remedy="Name files, or a folder of files.", path=path)
-        yield stream, before
-
-
-@contextmanager
-def _compressing(target: BinaryIO, size: int) -> Iterator[zstandard.ZstdCompressionWriter]:
-    threads = min(os.cpu_count() or 1, 4) if size >= _THREADS_FROM else 0
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=threads, write_checksum=True)
-    with compressor.stream_writer(target, size=size, closefd=False) as writer:
-        yield writer
-
-
-def _copy_hashed(
-    source: BinaryIO, target: zstandard.ZstdCompressionWriter | None, path: Path | None
-) -> tuple[str, int, int]:
-    """Read all of `source`, write it to `target`; returns (sha256, bytes, longest line in the sense of
-    Archived).
-    """
-    digest = hashlib.sha256()
-    size = longest = open_line = 0
-    # Hashing releases the interpreter lock: in a thread of its own it runs beside the compressor.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        hashing: Future[None] | None = None
-        while block := _read_block(source, path):
-            if hashing is not None:
-                hashing.result()
-            if len(block) == BLOCK:
-                hashing = pool.submit(digest.update, block)
-            else:  # the last block, or the only one: not worth a thread
-                digest.update(block)
-                hashing = None
-            size += len(block)
-            # Two searches a block, not one a line: lines inside one block are shorter than the block.
-            first = block.find(b"\n")
-            if first < 0:
-                open_line += len(block)
-            else:
-                longest = max(longest, open_line + first)
-                open_line = len(block) - block.rfind(b"\n") - 1
-            if target is not None:
-                target.write(block)
-        if hashing is not None:
-            hashing.result()
-    return digest.hexdigest(), size, max(longest, open_line)
-
-
-def _read_block(source: BinaryIO, path: Path | None) -> bytes:
-    try:
-        return source.read(BLOCK)
-    except OSError as error:
-        raise FileRefused(
-            f"{path} cannot be read to its end: {error.strerror}.",
-            effect="Nothing of it was taken.",
-            remedy="Check the disk or network folder it is on, then import it again.",
-            path=path,
-        ) from error
-
-
-def _check_unchanged(path: Path, before: os.stat_result, stream: BinaryIO, size: int) -> None:
-    after = os.fstat(stream.fileno())
-    if (before.st_size, before.st_mtime_ns, size) != (after.st_size, after.st_mtime_ns, after.st_size):
-        raise _changed(path, before, stream)
-
-
-def _changed(path: Path, before: os.stat_result, stream: BinaryIO) -> FileRefused:
-    after = os.fstat(stream.fileno())
-    return FileRefused(
-        f"{path} changed while it was read ({before.st_size} bytes before, {after.st_size} after).",
-        effect="Nothing of it was taken.",
-        remedy="Import it again when it is complete.",
-        path=path,
-    )
-
-
 def _damaged(sha256: str, location: Path, finding: str) -> IntegrityFailure:
     return IntegrityFailure(
         f"The archived source {location} is damaged: {finding}.",
@@ -378,24 +283,3 @@ def _missing(sha256: str, location: Path) -> IntegrityFailure:
         path=location,
         sha256=sha256,
     )
-
-
-def _sync_all(files: list[Path]) -> None:
-    """Bring `files`, all on one file system, to the disk: one call where Linux offers it, else one by one."""
-    if not files:
-        return
-    if sys.platform == "linux":
-        descriptor = os.open(files[0], os.O_RDONLY)
-        try:
-            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) == 0:
-                return
-        except AttributeError:
-            pass  # a C library without syncfs
-        finally:
-            os.close(descriptor)
-    for file in files:
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -38,17 +38,19 @@ INSERT INTO subject BY NAME
     ) AS t(subject_id, site_id, arm_code, first_treatment, died, source_id, line);
 INSERT INTO source_file BY NAME
     SELECT 'src1' AS source_id, 'src1' || repeat('0', 60) AS sha256, 'dm.csv' AS file_name, 'sdtm' AS format,
-        'DM' AS dataset, 'snapshot' AS mode, 100 AS size_bytes, 3 AS rows_read, 3 AS rows_new, 0 AS rows_duplicate,
-        0 AS rows_superseded, 0 AS rows_quarantined, '0' AS importer_version, 'p' AS protocol_sha256
-    UNION ALL BY NAME
-    SELECT 'src2' AS source_id, 'src2' || repeat('0', 60) AS sha256, E'ec\x1b[31m.csv' AS file_name, 'sdtm' AS format,
-        'EC' AS dataset, 'increment' AS mode, 100 AS size_bytes, 6 AS rows_read, 5 AS rows_new, 0 AS rows_duplicate,
-        0 AS rows_superseded, 1 AS rows_quarantined, '0' AS importer_version, 'p' AS protocol_sha256;
+        'DM' AS dataset, 'snapshot' AS mode, 100 AS size_bytes, 3 AS rows_read, 3 AS rows_new, 0 AS
+        rows_duplicate, 0 AS rows_superseded, 0 AS rows_quarantined, '0' AS importer_version, 'p' AS
+        protocol_sha256
+    UNION ALL BY NAME SELECT 'src2' AS source_id, 'src2' || repeat('0', 60) AS sha256, E'ec\x1b[31m.csv' AS
+    file_name, 'sdtm' AS format,
+        'EC' AS dataset, 'increment' AS mode, 100 AS size_bytes, 6 AS rows_read, 5 AS rows_new, 0 AS
+        rows_duplicate, 0 AS rows_superseded, 1 AS rows_quarantined, '0' AS importer_version, 'p' AS
+        protocol_sha256;
 INSERT INTO dose_event BY NAME
     SELECT * FROM (VALUES
-        ('S07-001', TIMESTAMP '2014-01-01 08:00', 0.0, 1), ('S07-001', TIMESTAMP '2014-01-02 08:10', 0.0, 2),
-        ('S07-002', TIMESTAMP '2014-01-02 08:00', 54.0, 3), ('S07-002', TIMESTAMP '2014-01-03 08:00', 54.0, 4),
-        ('S08-003', TIMESTAMP '2014-01-03 08:00', 54.025, 5)
+        ('S07-001', TIMESTAMP '2014-01-01 08:00', 0.0, 1), ('S07-001', TIMESTAMP '2014-01-02 08:10', 0.0,
+        2), ('S07-002', TIMESTAMP '2014-01-02 08:00', 54.0, 3), ('S07-002', TIMESTAMP '2014-01-03 08:00',
+        54.0, 4), ('S08-003', TIMESTAMP '2014-01-03 08:00', 54.025, 5)
     ) AS t(subject_id, start_local, delivered_amount, line),
     (SELECT 'src2' AS source_id, 'injection' AS kind, 'second' AS start_precision, 'mg' AS amount_unit);
 INSERT INTO dose_match BY NAME
@@ -69,17 +71,19 @@ INSERT INTO quarantine BY NAME
     SELECT 'src2' AS source_id, 6 AS line, 'dose_event' AS table_name, 'unknown_subject' AS reason,
         'subject_id' AS field, 'S99-999' AS value, 'no such subject' AS message, 'S99-999' AS subject_id;
 INSERT INTO result BY NAME
-    SELECT 'compliance' AS analysis, 'safety' AS population, 'recorded_compliance' AS parameter, 'share' AS statistic,
+    SELECT 'compliance' AS analysis, 'safety' AS population, 'recorded_compliance' AS parameter, 'share' AS
+    statistic,
         arm, value, lower, upper, 0.95 AS level, numerator, denominator, subjects, '1' AS unit
     FROM (VALUES ('PBO', 1.0, 0.158, 1.0, 2, 2, 1), ('ACT', 0.75, 0.194, 0.994, 3, 4, 2))
         AS t(arm, value, lower, upper, numerator, denominator, subjects);
 INSERT INTO result BY NAME
     SELECT 'compliance' AS analysis, 'safety' AS population, 'recorded_compliance' AS parameter,
-        'risk_difference' AS statistic, 'ACT' AS arm, 'PBO' AS comparator, -0.25 AS value, -0.7 AS lower, 0.5 AS upper,
-        0.95 AS level, '1' AS unit;
+        'risk_difference' AS statistic, 'ACT' AS arm, 'PBO' AS comparator, -0.25 AS value, -0.7 AS lower,
+        0.5 AS upper, 0.95 AS level, '1' AS unit;
 INSERT INTO result BY NAME
     SELECT 'accuracy' AS analysis, 'accuracy_evaluable' AS population, 'dose_conformity' AS parameter,
-        'share' AS statistic, 'ACT' AS arm, 'not assessable: fill in [[dosing]] amount of arm ACT' AS not_assessable;
+        'share' AS statistic, 'ACT' AS arm, 'not assessable: fill in [[dosing]] amount of arm ACT' AS
+        not_assessable;
 """
 
 
@@ -121,6 +125,8 @@ def make_release_file(path: Path, *, state: str = "open", withheld: dict[str, li
         "TIMESTAMP '2026-01-01' AS built_utc",
         [state],
     )
+    if state == "blinded":
+        con.execute("UPDATE result SET not_assessable = 'not assessable: no planned amount' WHERE value IS NULL")
     for table, columns in (withheld or {}).items():
         if not columns:
             con.execute(f"DROP TABLE {table}")

@@ -285,18 +285,16 @@ def _results(blinded: bool) -> list[dict[str, Any]]:
             _result("accuracy", "dose_error", arm, None, None, statistic="mean", value=-1.234, unit="mg", doses=180),
             _result("compliance", "compliance_on_treatment", arm, taken, 200),
             _result("compliance", "days_exact", arm, taken - 5, 200),
-            _result("adverse_events", "teae", arm, 5 + 4 * place, 20, statistic="incidence"),
+            _result("adverse_events", "teae", arm, 5 + 4 * place, 20),
             _result("adverse_events", "teae", arm, 5, 1.7, statistic="rate", value=2.94, unit="/100 d"),
-            _result("adverse_events", "teae", arm, 4 + place, 20, statistic="incidence", soc=SOC),
-            _result("adverse_events", "teae", arm, 3 + place, 20, statistic="incidence", soc=SOC, term="DIZZINESS"),
+            _result("adverse_events", "teae", arm, 4 + place, 20, soc=SOC),
+            _result("adverse_events", "teae", arm, 3 + place, 20, soc=SOC, term="DIZZINESS"),
         ]
-        rows.append(
-            _result("compliance", "wear_share", arm, None, None, not_assessable="no wear intervals were recorded")
-        )
+        rows.append(_result("compliance", "wear", arm, None, None, not_assessable="no wear intervals were recorded"))
     if not blinded:
         for place, arm in enumerate(("LOW", "HIGH"), 1):
-            rows.append(_difference("compliance", "compliance_on_treatment", arm, -0.045 * place))
-            rows.append(_difference("adverse_events", "teae", arm, 0.2 * place))
+            rows.append(_difference("compliance", "compliance_on_treatment", arm, -4.5 * place))
+            rows.append(_difference("adverse_events", "teae", arm, 20.0 * place))
     return rows
 
 
@@ -306,15 +304,15 @@ SOC = "Nervous system disorders"
 def _result(
     analysis: str, parameter: str, arm: str | None, numerator: float | None, denominator: float | None, **more: Any
 ) -> dict[str, Any]:
-    share = numerator / denominator if numerator is not None and denominator else None
+    percent = 100 * numerator / denominator if numerator is not None and denominator else None
     return {
         "analysis": analysis,
         "population": "safety",
         "arm": arm,
         "parameter": parameter,
-        "statistic": "share",
-        "value": share,
-        "unit": "1",
+        "statistic": "percent",
+        "value": percent,
+        "unit": "%",
         "numerator": numerator,
         "denominator": denominator,
         "level": 0.95,
@@ -327,7 +325,7 @@ def _difference(analysis: str, parameter: str, arm: str, value: float) -> dict[s
     return {
         **_result(analysis, parameter, arm, None, None, statistic="risk_difference", value=value),
         "comparator": "PBO",
-        "lower": value - 0.0712,
-        "upper": value + 0.0689,
+        "lower": value - 7.12,
+        "upper": value + 6.89,
         "method": "Miettinen-Nurminen",
     }

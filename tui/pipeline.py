@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,26 +18,17 @@ from importers.agreement import check_agreement
 from importers.base import Parsed, ReadContext, Recognised, SourceFile
 from importers.discover import Input, find_inputs
 from importers.registry import importer_of
-from store.blinding import write_blinded_file
 from store.build import BuildInputs, Built, ReleaseBuilder
 from store.errors import DosetrailError, FileRefused
-from store.facts import (
-    IMPORT_SOURCE,
-    MAKE_RELEASE,
-    RECORD_PROTOCOL,
-    Facts,
-    SourceFact,
-    facts_of_release,
-    read_facts,
-    read_releases,
-)
+from store.facts import IMPORT_SOURCE, MAKE_RELEASE, RECORD_PROTOCOL, Facts, SourceFact, read_facts, read_releases
 from store.ledger import Entry
 from store.locking import import_lock
-from store.protocol_file import RecordedProtocol, load_protocol, parse_protocol
-from store.publish import building_folder, checkpoint, finish_interrupted, publish, sweep
+from store.protocol_file import RecordedProtocol, load_protocol
+from store.publish import TRIAL_FILE, building_folder, checkpoint, publish
 from store.retention import prune
 from store.sources import SourceArchive
 from tui.analyst import ANALYST
+from tui.release_files import hash_release_files, read_archived, split_release, tidy_study
 from tui.report import FileReport, ImportReport
 from tui.version import program_version
 
@@ -48,9 +38,6 @@ if TYPE_CHECKING:
     from store.study import Study
 
 Progress = Callable[[str], None]
-
-TRIAL_FILE = "trial.duckdb"
-UNBLINDED_FILE = "unblinded.duckdb"
 
 
 def quiet(stage: str) -> None:
@@ -66,7 +53,7 @@ def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) ->
     started = time.monotonic()
     study.require_owner("import")
     with import_lock(study):
-        messages = _tidy(study)
+        messages = tidy_study(study)
         protocol = load_protocol(study.protocol_path)
         run = _Run(study, protocol, progress)
         with run.builder() as builder:
@@ -84,7 +71,7 @@ def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
     started = time.monotonic()
     study.require_owner("make a release")
     with import_lock(study):
-        messages = _tidy(study)
+        messages = tidy_study(study)
         run = _Run(study, load_protocol(study.protocol_path), progress)
         if run.outdated():
             with run.builder() as builder:
@@ -243,10 +230,7 @@ class _Run:
         prune(self.study)
 
     def _split_blinded(self, folder: Path) -> None:
-        """Turn the full release file into the pair: unblinded.duckdb as built, trial.duckdb with what may be shown."""
-        full = folder / UNBLINDED_FILE
-        (folder / TRIAL_FILE).rename(full)
-        for column in write_blinded_file(full, folder / TRIAL_FILE):
+        for column in split_release(folder):
             self.messages.append(
                 f"{column.table}.{column.column} is withheld from the blinded release: "
                 f"{column.values} of its values occur in one arm only."
@@ -275,84 +259,9 @@ class _Run:
                     "built_from_seq": facts.seq,
                     "protocol_sha256": self.protocol.sha256,
                     "digest": built.digest,
-                    "file_sha256": {path.name: _sha256(path) for path in sorted(self._folder.glob("*.duckdb"))},
+                    "file_sha256": hash_release_files(self._folder),
                     "program_version": program_version(),
                 },
             )
         )
         return entries
-
-
-def read_archived(
-    study: Study,
-    archive: SourceArchive,
-    fact: SourceFact,
-    current: RecordedProtocol,
-    con: duckdb.DuckDBPyConnection,
-    folder: Path,
-) -> Parsed:
-    """Read a file again from the archive, under the protocol whose reading keys are pinned to it."""
-    protocol = current
-    if fact.protocol_sha256 != current.sha256:
-        with archive.open(fact.protocol_sha256) as stream:
-            protocol = parse_protocol(stream.read().decode(), study.protocol_path)
-    source = next((entry for entry in protocol.protocol.source if entry.name == fact.source_name), None)
-    copy = folder / f"source-{fact.source_id}{''.join(Path(fact.name).suffixes)}"
-    try:
-        with archive.open(fact.sha256) as stream, copy.open("wb") as target:
-            shutil.copyfileobj(stream, target, 1 << 20)
-        file = SourceFile(copy, fact.name, fact.sha256)
-        recognised = Recognised(fact.format, fact.dataset)
-        return importer_of(fact.format).parse(file, recognised, ReadContext(protocol.protocol, source, con))
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def rebuild_into(study: Study, folder: Path, number: int | None, progress: Progress = quiet) -> tuple[int, Built, str]:
-    """Build a past release again (the newest without ``number``) at ``folder/trial.duckdb``.
-
-    Returns its number, what was built, and the digest recorded when it was committed.
-    """
-    rows = study.ledger.read()
-    releases = read_releases(rows)
-    release = next((entry for entry in reversed(releases) if number is None or entry.number == number), None)
-    if release is None:
-        raise DosetrailError(
-            f"There is no release {number}." if number else "No release was made yet.",
-            remedy="dosetrail status lists the releases; dosetrail import makes one.",
-        )
-    archive = SourceArchive(study)
-    with archive.open(release.protocol_sha256) as stream:
-        protocol = parse_protocol(stream.read().decode(), study.protocol_path)
-    facts = facts_of_release(rows, release)
-    with ReleaseBuilder(folder / TRIAL_FILE, progress) as builder:
-        files = [(fact, read_archived(study, archive, fact, protocol, builder.con, folder)) for fact in facts.sources]
-        built = builder.finish(
-            BuildInputs(
-                facts,
-                protocol,
-                [row for row in rows if row.seq <= release.built_from_seq],
-                release.number,
-                program_version(),
-                dt.datetime.now(dt.UTC).replace(tzinfo=None),
-                ANALYST,
-            ),
-            files,
-        )
-    shutil.rmtree(folder / "spill", ignore_errors=True)
-    return release.number, built, release.digest
-
-
-def _tidy(study: Study) -> list[str]:
-    """Finish what a killed run committed, remove what it did not."""
-    messages = []
-    finished = finish_interrupted(study)
-    if finished is not None:
-        messages.append(f"Release {finished} had been committed by a run that was interrupted; it is now current.")
-    sweep(study)
-    return messages
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

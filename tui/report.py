@@ -76,3 +76,23 @@ class ImportReport:
             "messages": self.messages,
             "files": [file.to_json() for file in self.files],
         }
+
+
+@dataclass
+class RebuildReport:
+    """What a rebuild found: the digest recorded at the commit and the one made now, and which tables differ."""
+
+    release: int
+    recorded_digest: str
+    digest: str
+    recorded_version: str
+    version: str
+    differing: list[str]
+    restored: bool
+
+    @property
+    def same(self) -> bool:
+        return self.digest == self.recorded_digest
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "same": self.same}

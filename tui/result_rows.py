@@ -107,7 +107,7 @@ def _new_figure(row: Result, first: bool) -> Figure:
     if row["by"]:
         parts.append(f"{row['by']} {row['by_value']}".replace("_", " "))
     parts += [str(row[name]).replace("_", " ") for name in _CONTEXT if row[name]]
-    if row["statistic"] not in ("share", "proportion", "incidence"):
+    if row["statistic"] not in ("percent", "share"):
         parts.append(statistic)
     return Figure(", ".join(parts), level=1 if row["term"] else 0)
 
@@ -132,8 +132,6 @@ def format_value(value: float | None, unit: str | None, *, sign: bool = True) ->
     """A value in print: shares as per cent with one decimal, counts whole, everything else with four digits."""
     if value is None:
         return "-"
-    if unit == "1":
-        return f"{100 * value:.1f}{'%' if sign else ''}"
     if unit == "%":
         return f"{value:.1f}{'%' if sign else ''}"
     if float(value).is_integer() and abs(value) < 1e9:

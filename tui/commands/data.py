@@ -11,7 +11,7 @@ from tui.commands.options import JsonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.study import Study
-    from tui.report import FileReport, ImportReport
+    from tui.report import FileReport, ImportReport, RebuildReport
 
 
 def import_files(
@@ -168,11 +168,57 @@ def rebuild(
     compare: Annotated[
         bool, typer.Option("--compare", help="Only say what this version of the program would change.")
     ] = False,
+    number: Annotated[
+        int | None, typer.Option("--release", metavar="RELEASE", help="Not the newest one.", show_default=False)
+    ] = None,
     study: StudyOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Make the current release again from sources, ledger and recorded protocols.
+    """Make a release again from sources, ledger and recorded protocols; put it back if it is gone.
 
     Example: dosetrail rebuild --compare
     """
-    raise NotImplementedError
+    from tui.output import write_json, write_paragraph
+    from tui.pipeline import rebuild as build_again
+    from tui.progress import progress_line
+
+    opened = open_study(context, study)
+    with progress_line() as progress:
+        report = build_again(opened, number, compare=compare, progress=progress)
+    if not report.same:
+        _refuse_difference(report, compare)
+    if json:
+        write_json(report.to_json())
+    else:
+        write_paragraph(_rebuilt(report, study_word(opened)))
+    return 0
+
+
+def _refuse_difference(report: RebuildReport, compare: bool) -> None:
+    """Another program may make other tables; the same program making them shows damage."""
+    from store.errors import DosetrailError, IntegrityFailure
+
+    tables = ", ".join(report.differing) or "tables of a release that is no longer on disk"
+    if report.version == report.recorded_version:
+        raise IntegrityFailure(
+            f"Release {report.release} made again is not what was published: {tables}.",
+            effect="Nothing was changed.",
+            remedy="Run dosetrail verify, which says what was altered, and restore that part from a backup.",
+            **report.to_json(),
+        )
+    if not compare:
+        raise DosetrailError(
+            f"dosetrail {report.version} makes other tables than {report.recorded_version} did: {tables}.",
+            remedy="Publish them as a new release with `dosetrail release`, or rebuild with the version that made them.",
+            **report.to_json(),
+        )
+
+
+def _rebuilt(report: RebuildReport, where: str) -> str:
+    made = f"Release {report.release}, made by dosetrail {report.recorded_version}"
+    if not report.same:
+        tables = ", ".join(report.differing) or "tables of a release that is no longer on disk"
+        return f"{made}: dosetrail {report.version} changes {tables}. Publish: dosetrail release {where}"
+    if report.restored:
+        return f"{made}, was made again and is back in its place: the same tables (digest {report.digest[:12]})."
+    return f"{made}: made again, the same tables (digest {report.digest[:12]}). Nothing was changed."

@@ -77,17 +77,18 @@ def read_rows(reader: Reader) -> list[dict[str, Any]]:
 
 def compute_rows(study: Study, reader: Reader, cutoff: date, *, unblinded: bool) -> list[dict[str, Any]]:
     """The results as they would be with another data cut; nothing is stored."""
-    from analysis.derive import derive_study
-    from analysis.frames import DerivedFrames
-    from analysis.results import compute_results
     from store.errors import UsageProblem
-    from store.release_frames import read_frames
 
     if reader.facts.blinded:
         raise UsageProblem(
             "A blinded release holds pooled figures at its own data cut; others need the arms.",
             remedy="Set data_cut in protocol.toml for the next release, or ask the unblinded role (--unblinded).",
         )
+    from analysis.derive import derive_study
+    from analysis.frames import DerivedFrames
+    from analysis.results import compute_results
+    from store.release_frames import read_frames
+
     protocol = _recorded_protocol(study, reader.facts.protocol_sha256)
     stored = read_frames(reader.con)
     derived = derive_study(stored, protocol, cutoff)

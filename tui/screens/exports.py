@@ -148,7 +148,10 @@ class ExportsScreen(Place):
             lines.append(TextLine(f" Only       patients that match {glyphs.text(wish.filter)}"))
         if self.desk.pages.blinded:
             lines.append(TextLine(" Blinded    no arm, treatment or amount is in this file"))
-        lines += [TextLine(f" {label:<11}{glyphs.text(part)}") for label, part in zip(("Command", "", ""), command, strict=True)]
+        lines += [
+            TextLine(f" {label:<11}{glyphs.text(part)}")
+            for label, part in zip(("Command", "", ""), command, strict=True)
+        ]
         lines.append(TextLine(" With it    release, ledger head, population, data cut and the command"))
         self._text.show(lines)
         if self.desk.exporter is None:

@@ -186,7 +186,8 @@ class RowPane(Vertical):
     def _summary(self, count: int) -> str:
         listing, wish = self._listing, self._shown
         assert listing is not None
-        text = f"{count:,} of {self._total:,} {listing.what}" if wish.filter else f"{count:,} {listing.what}"
+        what = listing.what.removesuffix("s") if self._total == 1 else listing.what
+        text = f"{count:,} of {self._total:,} {what}" if wish.filter else f"{count:,} {what}"
         if listing.summary and not wish.filter:
             text += f": {listing.summary}"
         if wish.sort:

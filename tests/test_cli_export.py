@@ -1,0 +1,134 @@
+"""`dosetrail export`: files that say where they come from, are the same twice, and never replace another
+file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from small_release import make_small_study
+
+from store.study import Study
+from tui.cli import run
+from tui.commands.export import FORMAT_NAMES
+from tui.exporting import NAMED
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_small_study(tmp_path_factory.mktemp("export") / "small")
+
+
+def export(study: Study, *words: str, code: int = 0) -> None:
+    assert run(["export", *words, "--study", str(study.root)]) == code
+
+
+@pytest.mark.parametrize("what", [*NAMED, "dose_event", "device"])
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_every_export_in_every_format_is_the_same_twice(
+    what: str, format: str, study: Study, tmp_path: Path, capsys: Capture
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        export(study, what, "--format", format, "--out", str(tmp_path / folder / "file"))
+    first = sorted((tmp_path / "one").iterdir())
+    assert len(first) == (2 if format == "csv" else 1)
+    for path in first:
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_command_in_an_export_makes_it_again(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shlex
+
+    monkeypatch.chdir(study.root.parent)
+    words = ("patients", "--filter", "site:S07", "--format", "csv")
+    export(study, *words, "--out", str(tmp_path / "p.csv"))
+    facts = json.loads((tmp_path / "p.csv.json").read_text())
+    assert facts["population"] == "subjects screened that match site:S07"
+    program, *again = shlex.split(facts["command"])
+    assert program == "dosetrail"
+    assert run(again) == 0
+    assert (study.root.parent / "p.csv").read_bytes() == (tmp_path / "p.csv").read_bytes()
+    assert (study.root.parent / "p.csv.json").read_bytes() == (tmp_path / "p.csv.json").read_bytes()
+
+
+def test_rows_are_those_of_the_release(study: Study, tmp_path: Path) -> None:
+    export(study, "doses", "--out", str(tmp_path / "doses.parquet"))
+    doses = pl.read_parquet(tmp_path / "doses.parquet")
+    assert doses["status"].to_list() == ["taken", "late", "taken", "taken", "taken", "missed"]
+    assert doses["line"].to_list() == [1, 2, 3, 4, 5, None]
+    export(study, "dose-event", "--out", str(tmp_path / "events.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "events.csv").read_text())))
+    assert [row["delivered_amount"] for row in rows][-1] == "54.025000"
+    export(study, "summary", "--population", "safety", "--out", str(tmp_path / "safety.json"))
+    document = json.loads((tmp_path / "safety.json").read_text())
+    assert {row["population"] for row in document["rows"]} == {"safety"}
+    assert document["origin"]["population"] == "safety"
+    meanings = {column["name"]: column["meaning"] for column in document["columns"]}
+    assert meanings["lower"] == "Lower limit"
+
+
+def test_formulas_do_not_reach_a_spreadsheet(study: Study, tmp_path: Path) -> None:
+    export(study, "adverse-events", "--out", str(tmp_path / "ae.csv"))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "ae.csv").read_text())))
+    assert rows[0]["term"] == '\'=HYPERLINK("http://x","[red]")'
+    assert "\x1b" not in (tmp_path / "ae.csv").read_text()
+
+
+def test_the_ledger_notes_who_took_what(study: Study, tmp_path: Path) -> None:
+    before = study.ledger.head().seq
+    export(study, "patients", "--out", str(tmp_path / "p.xlsx"))
+    export(study, "patients", "--out", str(tmp_path / "p.xlsx"))
+    [row] = study.ledger.read(since=before)
+    assert (row.action, row.record) == ("export", "release/000001")
+    assert row.new_value["what"] == "patients"
+    assert row.new_value["rows"] == 3
+
+
+def test_another_file_is_never_replaced_unasked(study: Study, tmp_path: Path, capsys: Capture) -> None:
+    mine = tmp_path / "p.csv"
+    mine.write_text("mine")
+    export(study, "patients", "--out", str(mine), code=2)
+    assert mine.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+    export(study, "patients", "--out", str(mine), "--force")
+    assert mine.read_text().startswith("subject,")
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nothing", "--format", "csv"),
+        ("summary", "--format", "docx"),
+        ("summary", "--filter", "x", "--format", "csv"),
+        ("doses", "--population", "safety", "--format", "csv"),
+        ("summary", "--population", "nobody", "--format", "csv"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(words: tuple[str, ...], study: Study, tmp_path: Path, capsys: Capture) -> None:
+    export(study, *words, "--out", str(tmp_path / "file"), code=2)
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_cannot_be_written_leaves_nothing(study: Study, tmp_path: Path, capsys: Capture) -> None:
+    export(study, "patients", "--out", str(tmp_path / "no" / "such" / "p.csv"), code=1)
+    assert "could not be written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_tells_what_was_written(study: Study, tmp_path: Path, capsys: Capture) -> None:
+    export(study, "patients", "--out", str(tmp_path / "p.csv"), "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert document["files"] == [str(tmp_path / "p.csv"), str(tmp_path / "p.csv.json")]
+    assert document["rows"] == 3
+    assert document["recorded"] is True
