@@ -144,7 +144,8 @@ class DoseMatcher:
         events = (
             self.log.events.select(
                 pl.col("subject_id").cast(pl.String),
-                plan_seq=pl.col("native_key").cast(pl.String),
+                # SDTM: the key of an EC dose is its domain and sequence, the plan carries the sequence.
+                plan_seq=pl.col("native_key").cast(pl.String).str.strip_prefix("EC-"),
                 day=pl.col("start_local").dt.date(),
             )
             .with_row_index("event")

@@ -177,11 +177,13 @@ def _dose_event(
     if kind is None:
         row.tally.notes[f"rows of {prefix}: dose form and route do not tell the kind, taken as {DEFAULT_KIND}"] += 1
     # A date-only end on the day of the start says no more than the start does.
+    sequence = row.sequence(f"{prefix}SEQ")
     ended = end if end is not None and (end.has_time or end.local > start.local) else None
     return {
         "subject_id": subject_id,
         "device_id": row.text("SPDEVID"),
-        "native_key": row.sequence(f"{prefix}SEQ"),
+        # The domain is part of the key: sequence 1 of EC is not event 1 of the device's own log.
+        "native_key": f"{prefix}-{sequence}" if sequence else None,
         "drug": drug,
         "kind": kind or DEFAULT_KIND,
         "intent": _intent(row, prefix, frequency),

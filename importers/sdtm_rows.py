@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SIX_PLACES = Decimal("0.000001")
 _AMOUNT_LIMIT = Decimal(10) ** 12
 _INTEGER_LIMIT = 2**31
+_CHUNK_ROWS = 20_000
 
 TableRow = tuple[str, dict[str, Any]]
 """Canonical table name and values by column."""
@@ -197,7 +198,7 @@ def map_data_set(
             missing=", ".join(absent),
         )
     tally = Tally()
-    columns: dict[str, dict[str, list[Any]]] = {}
+    gathered: dict[str, _TableRows] = {}
     rejected: dict[str, list[Any]] = {column: [] for column in REJECTED_COLUMNS}
     for problem in data.problems:
         _reject(rejected, problem.line, mapping.table, problem.reason, None, None, problem.message, {}, problem.raw)
@@ -210,11 +211,10 @@ def map_data_set(
             _reject(rejected, line, mapping.table, why.reason, why.name, why.value, why.message, values, raw)
             continue
         for table, cells in rows:
-            kept = columns.setdefault(table, {column: [] for column in ("line", *TABLES[table].content)})
-            kept["line"].append(line)
-            for column in TABLES[table].content:
-                kept[column].append(cells.get(column))
-    tables = {table: _frame(TABLES[table], kept) for table, kept in columns.items()}
+            if table not in gathered:
+                gathered[table] = _TableRows(TABLES[table])
+            gathered[table].add(line, cells)
+    tables = {table: rows.frame() for table, rows in gathered.items()}
     notes = [f"{name}: {count:,} {text}" for text, count in tally.notes.items()]
     return tables, _rejected_frame(rejected), notes
 
@@ -244,7 +244,36 @@ def _rejected_frame(rejected: dict[str, list[Any]]) -> pl.DataFrame | None:
     return pl.DataFrame(rejected, schema=schema).sort("line", maintain_order=True)
 
 
-def _frame(table: Table, kept: dict[str, list[Any]]) -> pl.DataFrame:
+class _TableRows:
+    """Rows of one canonical table, turned into frames in chunks: as Python objects they take ten times the memory."""
+
+    def __init__(self, table: Table) -> None:
+        self._names = table.content
+        self._schema = _polars_schema(table)
+        self._pending: list[tuple[Any, ...]] = []
+        self._frames: list[pl.DataFrame] = []
+
+    def add(self, line: int, cells: Mapping[str, Any]) -> None:
+        self._pending.append((line, *map(cells.get, self._names)))
+        if len(self._pending) == _CHUNK_ROWS:
+            self._flush()
+
+    def frame(self) -> pl.DataFrame:
+        import polars as pl
+
+        if self._pending:
+            self._flush()
+        return pl.concat(self._frames)
+
+    def _flush(self) -> None:
+        import polars as pl
+
+        columns = dict(zip(self._schema, zip(*self._pending, strict=True), strict=True))
+        self._frames.append(pl.DataFrame(columns, schema=self._schema))
+        self._pending = []
+
+
+def _polars_schema(table: Table) -> dict[str, Any]:
     import polars as pl
 
     types: dict[str, Any] = {
@@ -257,5 +286,4 @@ def _frame(table: Table, kept: dict[str, list[Any]]) -> pl.DataFrame:
         "TIMESTAMP": pl.Datetime("us"),
         "DECIMAL(18,6)": pl.Decimal(18, 6),
     }
-    schema = {"line": pl.Int64, **{name: types.get(table.column(name).type, pl.String) for name in table.content}}
-    return pl.DataFrame(kept, schema=schema)
+    return {"line": pl.Int64, **{name: types.get(table.column(name).type, pl.String) for name in table.content}}

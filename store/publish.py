@@ -7,18 +7,18 @@ the step that relies on it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from store.errors import ImportRunning, IntegrityFailure, UsageProblem, write_error
-from store.facts import MAKE_RELEASE
+from store.facts import MAKE_RELEASE, RESTORE_RELEASE
+from store.interruption import checkpoint as checkpoint
+from store.interruption import signals_held
 from store.ledger import Entry
 from store.ledger_chain import Head
 from store.locking import holds_import_lock, import_lock
@@ -44,13 +44,6 @@ UNBLINDED_FILE = "unblinded.duckdb"
 _BUILD = ".build-"
 _SEALED = ".sealed-"  # complete and synced, named by its number: what a killed commit may have left to be finished
 _PRUNE = ".prune-"
-_KILL_VARIABLE = "DOSETRAIL_KILL_AT"
-
-
-def checkpoint(step: str) -> None:
-    """Test hook, without effect otherwise: a process started with DOSETRAIL_KILL_AT=`step` kills itself here."""
-    if os.environ.get(_KILL_VARIABLE) == step:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
@@ -110,7 +103,7 @@ def publish(
     with ExitStack() as held:
 
         def before_commit() -> None:
-            held.enter_context(_signals_held())
+            held.enter_context(signals_held())
             checkpoint("ledger_written")
 
         head = study.ledger.append(entries, role=role, before_commit=before_commit)
@@ -137,25 +130,25 @@ def restore(study: Study, folder: Path, entry: Entry) -> Head:
     if number == _committed_numbers(study)[-1]:
         _switch(study, number)
     else:
-        os.rename(_sealed(study, number), _final(study, number))
-        sync_folder(study.releases_dir)
+        _name_finally(study, number)
     return head
 
 
 def finish_interrupted(study: Study) -> int | None:
-    """Rename and switch to a release that was committed by a run killed right after; returns its number.
+    """Finish what a killed run had committed; returns the number of the release that became current by it.
 
     Every command that may write calls this. Does nothing, and returns None, where there is nothing to finish, for a
     user other than the owner, while another import is running (it finishes by itself), and for a committed release
     whose folder is gone (`rebuild` makes it again).
     """
-    if not study.owned_by_me or pending_switch(study) is None:
+    if not study.owned_by_me or (pending_switch(study) is None and not _sealed_folders(study)):
         return None
     try:
         with import_lock(study):
-            # Asked again: the import that was running a moment ago may have finished it.
             number = pending_switch(study)
-            if number is None or not (_final(study, number).is_dir() or _sealed(study, number).is_dir()):
+            for sealed in set(_sealed_folders(study)) - set(_sealed_uncommitted(study)):
+                _name_finally(study, _number(sealed))
+            if number is None or not _final(study, number).is_dir():
                 return None
             _switch(study, number)
             return number
@@ -220,6 +213,12 @@ def remove_release(study: Study, number: int) -> None:
         ) from error
 
 
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _final(study: Study, number: int) -> Path:
     return study.releases_dir / f"{number:06d}"
 
@@ -228,12 +227,28 @@ def _sealed(study: Study, number: int) -> Path:
     return study.releases_dir / f"{_SEALED}{number:06d}"
 
 
+def _number(sealed: Path) -> int:
+    return int(sealed.name.removeprefix(_SEALED))
+
+
+def _sealed_folders(study: Study) -> list[Path]:
+    return sorted(study.releases_dir.glob(f"{_SEALED}*"))
+
+
 def _sealed_uncommitted(study: Study) -> list[Path]:
-    found = list(study.releases_dir.glob(f"{_SEALED}*"))
+    """Sealed releases that the ledger does not know, or knows with other files (a restore killed before its entry)."""
+    found = _sealed_folders(study)
     if not found:
         return []
-    committed = {_sealed(study, number) for number in _committed_numbers(study)}
-    return [folder for folder in found if folder not in committed]
+    recorded: dict[int, Mapping[str, str] | None] = {}
+    for row in study.ledger.read(actions=(MAKE_RELEASE, RESTORE_RELEASE)):
+        recorded[int(row.record.removeprefix("release/"))] = row.new_value.get("file_sha256")
+    return [
+        folder
+        for folder in found
+        if _number(folder) not in recorded
+        or recorded[_number(folder)] not in (None, {path.name: hash_file(path) for path in folder.iterdir()})
+    ]
 
 
 def _committed_numbers(study: Study) -> list[int]:
@@ -315,9 +330,7 @@ def _seal(study: Study, folder: Path, number: int) -> None:
 def _switch(study: Study, number: int) -> None:
     """Give a sealed release its name and point `current` at it. Every step may have been done before."""
     try:
-        if not _final(study, number).exists():
-            os.rename(_sealed(study, number), _final(study, number))
-            sync_folder(study.releases_dir)
+        _name_finally(study, number)
         checkpoint("renamed")
         _point(study.trial_link, f"current/{TRIAL_FILE}")
         # Last: whoever finds `current` at the newest release takes the switch for done.
@@ -330,6 +343,12 @@ def _switch(study: Study, number: int) -> None:
             f"The switch to release {number}",
             effect=f"Release {number} is committed and complete; readers keep the one before until the switch is done.",
         ) from error
+
+
+def _name_finally(study: Study, number: int) -> None:
+    if not _final(study, number).exists():
+        os.rename(_sealed(study, number), _final(study, number))
+        sync_folder(study.releases_dir)
 
 
 def _point(link: Path, target: str) -> None:
@@ -351,24 +370,3 @@ def _sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Hold back SIGINT and SIGTERM; SIGTERM is delivered afterwards. Only the main thread can do that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if signal.SIGTERM in received:
-            signal.raise_signal(signal.SIGTERM)

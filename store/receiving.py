@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
@@ -24,8 +24,21 @@ LARGE = 8 << 20
 _LEVEL = 3
 
 
+class Content(NamedTuple):
+    """What was read: SHA-256 in hex, size in bytes, and the longest line in bytes without its end.
+
+    The longest line is exact where it is longer than a block and a lower bound otherwise: enough to refuse an endless
+    line before a parser meets it. Of a compressed file it says nothing.
+    """
+
+    sha256: str
+    size: int
+    longest_line: int
+
+
 @contextmanager
 def open_received(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    """The file as an unbuffered stream, and its state before anything was read; FileRefused if it is no such file."""
     try:
         # O_NONBLOCK: opening a named pipe nobody writes to would wait forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -45,6 +58,7 @@ def open_received(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
 
 @contextmanager
 def compressing(target: BinaryIO, size: int) -> Iterator[zstandard.ZstdCompressionWriter]:
+    """A writer of one zstd frame that announces `size` bytes; ZstdError where another number of bytes was written."""
     threads = min(os.cpu_count() or 1, 4) if size >= LARGE else 0
     compressor = zstandard.ZstdCompressor(level=_LEVEL, threads=threads, write_checksum=True)
     writer = compressor.stream_writer(target, size=size, closefd=False)
@@ -53,11 +67,10 @@ def compressing(target: BinaryIO, size: int) -> Iterator[zstandard.ZstdCompressi
     writer.flush(zstandard.FLUSH_FRAME)
 
 
-def copy_hashed(
-    source: BinaryIO, target: zstandard.ZstdCompressionWriter | None, path: Path | None
-) -> tuple[str, int, int]:
-    """Read all of `source`, write it to `target`; returns (sha256, bytes, longest line in the sense of
-    Archived).
+def copy_hashed(source: BinaryIO, target: zstandard.ZstdCompressionWriter | None, path: Path | None) -> Content:
+    """Read all of `source` and write it to `target`, if there is one.
+
+    Raises FileRefused, naming `path`, where the source cannot be read to its end.
     """
     digest = hashlib.sha256()
     size = longest = open_line = 0
@@ -84,7 +97,7 @@ def copy_hashed(
                 target.write(block)
         if hashing is not None:
             hashing.result()
-    return digest.hexdigest(), size, max(longest, open_line)
+    return Content(digest.hexdigest(), size, max(longest, open_line))
 
 
 def _read_block(source: BinaryIO, path: Path | None) -> bytes:
@@ -99,9 +112,10 @@ def _read_block(source: BinaryIO, path: Path | None) -> bytes:
         ) from error
 
 
-def check_unchanged(path: Path, before: os.stat_result, stream: BinaryIO, size: int) -> None:
+def check_unchanged(path: Path, before: os.stat_result, stream: BinaryIO, content: Content) -> None:
+    """Raise FileRefused unless the file is as it was `before` and `content` is all of it."""
     after = os.fstat(stream.fileno())
-    if (before.st_size, before.st_mtime_ns, size) != (after.st_size, after.st_mtime_ns, after.st_size):
+    if (before.st_size, before.st_mtime_ns, content.size) != (after.st_size, after.st_mtime_ns, after.st_size):
         raise changed_error(path, before, stream)
 
 

@@ -20,9 +20,19 @@ from typing import BinaryIO
 
 import zstandard
 
-from store.errors import IntegrityFailure, write_error
-from store.permissions import set_mode, sync_folder
-from store.receiving import BLOCK, LARGE, changed_error, check_unchanged, compressing, copy_hashed, open_received, sync_files
+from store.errors import FileRefused, IntegrityFailure, NotAllowed, write_error
+from store.permissions import set_mode, sync_folder, user_name
+from store.receiving import (
+    BLOCK,
+    LARGE,
+    Content,
+    changed_error,
+    check_unchanged,
+    compressing,
+    copy_hashed,
+    open_received,
+    sync_files,
+)
 from store.study import Study
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -33,16 +43,33 @@ _FRAME_HEADER = 18  # the longest a zstd frame header can be, RFC 8878
 class Archived:
     """A file in the archive.
 
-    `size` is in bytes as received. `longest_line` is the longest line's bytes, exact where it is over 1 MiB
-    and a lower bound otherwise: enough to refuse an endless line before a parser meets it. Of a compressed
-    file it says nothing. `new` is False where the archive already held the content.
+    `size` and `longest_line` are in bytes as received (see `store.receiving.Content`), `mtime_ns` is when the file was
+    last changed. `new` is False where the archive already held the content.
     """
 
     sha256: str
     size: int
-    stored_path: Path
     longest_line: int
+    mtime_ns: int | None
+    stored_path: Path
     new: bool
+
+    def require_unchanged(self, path: Path) -> None:
+        """Raise FileRefused if the file at `path` is no longer what was archived (by size and time of change).
+
+        To be called after a parser has read `path` itself instead of the archive.
+        """
+        try:
+            now = path.stat()
+        except OSError:
+            now = None
+        if now is None or (now.st_size, now.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise FileRefused(
+                f"{path} changed while it was imported.",
+                effect="Nothing of it was taken into the release; what was first read is in the archive.",
+                remedy="Import it again when it is complete.",
+                path=path,
+            )
 
 
 @dataclass(slots=True)
@@ -89,33 +116,27 @@ class SourceArchive:
         source = Path(path)
         with open_received(source) as (stream, before):
             if before.st_size in known_sizes and before.st_size >= LARGE:
-                sha256, size, longest = copy_hashed(stream, None, source)
-                check_unchanged(source, before, stream, size)
-                if self.holds(sha256):
-                    return self._known(sha256, size, longest, unblinding)
+                content = copy_hashed(stream, None, source)
+                check_unchanged(source, before, stream, content)
+                if self.holds(content.sha256):
+                    return self._known(content, before.st_mtime_ns, unblinding)
                 stream.seek(0)
             with self._temporary() as temporary:
                 try:
                     with compressing(temporary.stream, before.st_size) as target:
-                        sha256, size, longest = copy_hashed(stream, target, source)
+                        content = copy_hashed(stream, target, source)
                 except zstandard.ZstdError as error:
                     # The frame was announced with the size at the start: the file grew or shrank since.
                     raise changed_error(source, before, stream) from error
-                check_unchanged(source, before, stream, size)
-                if self.holds(sha256):
-                    return self._known(sha256, size, longest, unblinding)
-                self._store(temporary, sha256, unblinding)
-        return Archived(sha256, size, self.path_of(sha256), longest, new=True)
+                check_unchanged(source, before, stream, content)
+                return self._store(temporary, content, before.st_mtime_ns, unblinding)
 
     def archive_bytes(self, content: bytes, *, unblinding: bool = False) -> Archived:
         """Store content that is already in memory, such as the protocol of an import."""
         with self._temporary() as temporary:
             with compressing(temporary.stream, len(content)) as target:
-                sha256, size, longest = copy_hashed(io.BytesIO(content), target, None)
-            if self.holds(sha256):
-                return self._known(sha256, size, longest, unblinding)
-            self._store(temporary, sha256, unblinding)
-        return Archived(sha256, size, self.path_of(sha256), longest, new=True)
+                copied = copy_hashed(io.BytesIO(content), target, None)
+            return self._store(temporary, copied, None, unblinding)
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -147,7 +168,13 @@ class SourceArchive:
             raw = location.open("rb")
         except FileNotFoundError as error:
             raise _missing(sha256, location) from error
-        return io.BufferedReader(_Content(raw, location, sha256), buffer_size=BLOCK)
+        except PermissionError as error:
+            raise NotAllowed(
+                f"{user_name(os.geteuid())} may not read the source {location}.",
+                remedy="Ask the study's owner: sources are for its group, unblinding ones for the unblinded group.",
+                path=location,
+            ) from error
+        return io.BufferedReader(_Stored(raw, location, sha256), buffer_size=BLOCK)
 
     def check(self, sha256: str) -> int:
         """Read the stored content and compare it with its hash; returns its size in bytes as received.
@@ -168,12 +195,12 @@ class SourceArchive:
         pending = self._batch.get(sha256) if self._batch else None
         return pending.temporary if pending else self.path_of(sha256)
 
-    def _known(self, sha256: str, size: int, longest: int, unblinding: bool) -> Archived:
+    def _known(self, content: Content, mtime_ns: int | None, unblinding: bool) -> Archived:
         if unblinding:
             # Received before as an ordinary file: what is now known to unblind is closed to the others.
             gid, mode = self._study.unblinded_file_access()
-            set_mode(self._location(sha256), mode, gid)
-        return Archived(sha256, size, self.path_of(sha256), longest, new=False)
+            set_mode(self._location(content.sha256), mode, gid)
+        return Archived(*content, mtime_ns, self.path_of(content.sha256), new=False)
 
     @contextmanager
     def _temporary(self) -> Iterator[_Temporary]:
@@ -192,22 +219,25 @@ class SourceArchive:
             if not temporary.keep:
                 temporary.path.unlink(missing_ok=True)
 
-    def _store(self, temporary: _Temporary, sha256: str, unblinding: bool) -> None:
+    def _store(self, temporary: _Temporary, content: Content, mtime_ns: int | None, unblinding: bool) -> Archived:
+        if self.holds(content.sha256):
+            return self._known(content, mtime_ns, unblinding)
         temporary.stream.flush()
         gid, mode = self._gid, self._modes.source_file
         if unblinding:
             gid, mode = self._study.unblinded_file_access()
         set_mode(temporary.path, mode, gid)
-        final = self.path_of(sha256)
+        final = self.path_of(content.sha256)
         if self._batch is not None:
-            self._batch[sha256] = _Pending(temporary.path, final)
+            self._batch[content.sha256] = _Pending(temporary.path, final)
             temporary.keep = True
-            return
-        os.fsync(temporary.stream.fileno())
-        self._make_folder(final.parent)
-        os.rename(temporary.path, final)
-        temporary.keep = True
-        sync_folder(final.parent)
+        else:
+            os.fsync(temporary.stream.fileno())
+            self._make_folder(final.parent)
+            os.rename(temporary.path, final)
+            temporary.keep = True
+            sync_folder(final.parent)
+        return Archived(*content, mtime_ns, final, new=True)
 
     def _make_folder(self, folder: Path) -> None:
         try:
@@ -229,7 +259,7 @@ class SourceArchive:
             raise write_error(error, "The source archive") from error
 
 
-class _Content(io.RawIOBase):
+class _Stored(io.RawIOBase):
     """What an archived file holds, as a raw stream.
 
     zstandard's own reader takes a file that ends in the middle for its regular end; here the size announced

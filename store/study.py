@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,6 @@ class Modes:
     protocol: int = 0o644
     release_file: int = 0o444
     unblinded_release_file: int = 0o440
-    building: int = 0o700
 
 
 # The set-group-id bit (2xxx) makes new files belong to the study's group, whoever writes them.
@@ -209,24 +209,33 @@ def create_study(path: Path | str, group: str | None = None) -> Study:
             remedy="Choose another name, or remove the folder if it is not needed.",
             study=root,
         )
-    modes = PRIVATE if gid is None else SHARED
     study = Study(root)
+    was_there = root.exists()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        set_mode(root, modes.study, gid)
-        for folder, mode in (
-            (study.sources_dir, modes.sources),
-            (study.releases_dir, modes.releases),
-            (study.ledger_dir, modes.ledger_dir),
-        ):
-            folder.mkdir()
-            set_mode(folder, mode, gid)
-    except OSError as error:
-        raise write_error(error, f"The study folder {root}", effect="The folder may be there in part.") from error
-    Ledger.create(study.ledger_path, mode=modes.ledger_file, gid=gid)
-    sync_folder(root)
-    sync_folder(root.parent)
+        _make_folders(study, PRIVATE if gid is None else SHARED, gid)
+    except BaseException as error:
+        # Half a study would be taken for one.
+        for leftover in root.iterdir() if was_there else [root]:
+            shutil.rmtree(leftover, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise write_error(error, f"The study folder {root}") from error
+        raise
     return study
+
+
+def _make_folders(study: Study, modes: Modes, gid: int | None) -> None:
+    study.root.mkdir(parents=True, exist_ok=True)
+    set_mode(study.root, modes.study, gid)
+    for folder, mode in (
+        (study.sources_dir, modes.sources),
+        (study.releases_dir, modes.releases),
+        (study.ledger_dir, modes.ledger_dir),
+    ):
+        folder.mkdir()
+        set_mode(folder, mode, gid)
+    Ledger.create(study.ledger_path, mode=modes.ledger_file, gid=gid)
+    sync_folder(study.root)
+    sync_folder(study.root.parent)
 
 
 def open_study(path: Path | str) -> Study:

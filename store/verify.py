@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from store.digest import compute_release_digest
 from store.errors import DosetrailError, IntegrityFailure
 from store.facts import read_facts, read_releases
+from store.publish import find_wal
 from store.sources import SourceArchive
 from store.tables import TABLES
 
@@ -88,14 +89,13 @@ def _check_sources(study: Study, facts: Facts, releases: list[ReleaseFact]) -> I
 
 
 def _check_release_files(study: Study, releases: list[ReleaseFact]) -> Iterator[Check]:
-    bad, present = [], 0
+    bad = [f"{path.name} lies in the study: somebody opened a release for writing" for path in find_wal(study)]
+    present = 0
     for release in releases:
         folder = study.releases_dir / f"{release.number:06d}"
         if not folder.is_dir():
             continue
         present += 1
-        if any(folder.glob("*.wal")):
-            bad.append(f"release {release.number} has a .wal file: somebody opened it for writing")
         for name, sha256 in release.file_sha256.items():
             path = folder / name
             if not path.exists():
@@ -108,7 +108,11 @@ def _check_release_files(study: Study, releases: list[ReleaseFact]) -> Iterator[
 
 
 def _check_current(study: Study, releases: list[ReleaseFact]) -> Iterator[Check]:
-    current = study.current_release()
+    try:
+        current = study.current_release()
+    except IntegrityFailure as error:
+        yield Check("current", False, error.message)
+        return
     if not releases:
         detail = "no release was made yet" if current is None else "a release nobody made"
         yield Check("current", current is None, detail)

@@ -93,7 +93,7 @@ def _dose_events(ec: pl.DataFrame) -> pl.DataFrame:
         "source_id",
         subject_id="USUBJID",
         device_id="SPDEVID",
-        native_key=text("ECSEQ"),
+        native_key="EC-" + text("ECSEQ"),
         drug="ECTRT",
         drug_role=pl.lit("study"),
         kind=pl.lit("injection"),

@@ -72,8 +72,8 @@ def test_summary_json_is_the_result_table(study: Study, capsys: Capture) -> None
     assert len(document["rows"]) == 4
     for row in document["rows"]:
         assert list(row) == list(TABLES["result"].column_names)
-    taken = next(row for row in document["rows"] if row["arm"] == "ACT" and row["statistic"] == "share")
-    assert (taken["numerator"], taken["denominator"], taken["value"], taken["lower"]) == (3, 4, 0.75, 0.194)
+    taken = next(row for row in document["rows"] if row["arm"] == "ACT" and row["statistic"] == "percent")
+    assert (taken["numerator"], taken["denominator"], taken["value"], taken["lower"]) == (3, 4, 75.0, 19.4)
 
 
 def test_summary_of_one_family_and_population(study: Study, capsys: Capture) -> None:

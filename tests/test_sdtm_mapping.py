@@ -151,7 +151,7 @@ def test_the_kind_of_dose_comes_from_form_or_route(tmp_path: Path, form: Any, ro
 
 def test_sequence_numbers_read_the_same_however_written(tmp_path: Path) -> None:
     parsed = ec(tmp_path, {"ECSEQ": " 1.0"}, {"ECSEQ": "02"}, {"ECSEQ": "A-7"})
-    assert [row["native_key"] for row in table(parsed, "dose_event")] == ["1", "2", "A-7"]
+    assert [row["native_key"] for row in table(parsed, "dose_event")] == ["EC-1", "EC-2", "EC-A-7"]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -19,9 +19,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import store.receiving
 import store.sources
 from store.errors import DiskFull, FileRefused, IntegrityFailure
-from store.sources import BLOCK, SourceArchive
+from store.receiving import BLOCK
+from store.sources import SourceArchive
 from store.study import Study, create_study
 
 NO_ROOM = """
@@ -115,8 +117,8 @@ def test_an_endless_line_is_measured_on_the_way(study: Study, content: bytes, lo
 def test_the_measured_line_is_exact_over_a_block_and_never_too_long(lengths: list[int], last: int) -> None:
     block, content = 8, b"".join(b"x" * length + b"\n" for length in lengths) + b"x" * last
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store.sources, "BLOCK", block)
-        measured = store.sources._copy_hashed(io.BytesIO(content), None, None)[2]
+        patch.setattr(store.receiving, "BLOCK", block)
+        measured = store.receiving.copy_hashed(io.BytesIO(content), None, None).longest_line
     true = max([*lengths, last])
     assert measured <= true
     assert measured == true or true < block
@@ -126,7 +128,7 @@ class _Growing:
     """A file that another program writes to while it is read: after the first block it has another size."""
 
     def __init__(self, path: Path, change: bytes) -> None:
-        self.path, self.change, self.read_block = path, change, store.sources._read_block
+        self.path, self.change, self.read_block = path, change, store.receiving._read_block
 
     def __call__(self, source: Any, path: Path | None) -> bytes:
         block = self.read_block(source, path)
@@ -143,7 +145,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 ) -> None:
     source = tmp_path / "growing.csv"
     source.write_bytes(noise(size))
-    monkeypatch.setattr(store.sources, "_read_block", _Growing(source, b"one more line\n"))
+    monkeypatch.setattr(store.receiving, "_read_block", _Growing(source, b"one more line\n"))
     with pytest.raises(FileRefused, match="changed while it was read") as caught:
         SourceArchive(study).archive(source)
     assert caught.value.exit_code == 1
@@ -155,16 +157,26 @@ def test_a_file_that_is_cut_while_it_is_read_is_refused(
 ) -> None:
     source = tmp_path / "cut.csv"
     source.write_bytes(noise(9 * BLOCK))
-    read_block = store.sources._read_block
+    read_block = store.receiving._read_block
 
     def cut(stream: Any, path: Path | None) -> bytes:
         os.truncate(source, 2 * BLOCK)
         return read_block(stream, path)
 
-    monkeypatch.setattr(store.sources, "_read_block", cut)
+    monkeypatch.setattr(store.receiving, "_read_block", cut)
     with pytest.raises(FileRefused, match="changed while it was read"):
         SourceArchive(study).archive(source)
     assert stored(study) == []
+
+
+def test_a_file_replaced_after_it_was_archived_is_noticed(study: Study, tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_bytes(b"a,b\n")
+    archived = SourceArchive(study).archive(source)
+    archived.require_unchanged(source)
+    os.utime(source, ns=(0, archived.mtime_ns + 1 if archived.mtime_ns else 0))
+    with pytest.raises(FileRefused, match="changed while it was imported"):
+        archived.require_unchanged(source)
 
 
 def test_what_is_no_file_is_refused_at_once(study: Study, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from tui_driver import Driver, check_frame, drive
 
 from tui.keymap import SCREENS
 from tui.sanitise import Tier, cell_width
-from tui_driver import Driver, check_frame, drive
 
 SIZES = [(80, 24), (60, 18)]
 TIERS: list[Tier] = ["ascii", "cp437"]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from textual.pilot import Pilot
+from tui_release import release
 
 from tui.app import DosetrailApp
 from tui.desk import Desk, Exporter
@@ -16,7 +17,6 @@ from tui.pages import Pages, Wish
 from tui.patient_rows import PATIENTS
 from tui.sanitise import Tier
 from tui.screens.list_place import ListPlace
-from tui_release import release
 
 FRAMES = Path(__file__).parent / "frames"
 

@@ -215,27 +215,27 @@ def _add_doses(filling: Filling, number: int, subject: str, device: str, first: 
 
 
 def _add_events(filling: Filling, number: int, subject: str, device: str, first: date, hostile: bool) -> None:
-    if number % 4 == 0 or hostile:
-        term = HOSTILE if hostile else "DIZZINESS"
+    terms = ["DIZZINESS"] * (number % 4 == 0) + ["SYNCOPE"] * (number % 8 == 0)
+    for event, term in enumerate([HOSTILE] if hostile else terms, 1):
         filling.add(
             "adverse_event",
             {
                 "subject_id": subject,
-                "event_seq": "1",
+                "event_seq": str(event),
                 "term": term,
                 "severity": "MILD",
-                "serious": number % 8 == 0,
+                "serious": term == "SYNCOPE",
                 "start_text": first.isoformat(),
                 "outcome": "RECOVERED/RESOLVED",
                 "source_id": "aa0000000001",
-                "line": 900 + number,
+                "line": 900 + 10 * number + event,
             },
         )
         filling.add(
             "adverse_event_derived",
             {
                 "subject_id": subject,
-                "event_seq": "1",
+                "event_seq": str(event),
                 "table_term": term,
                 "table_soc": "Nervous system disorders",
                 "start_date": first,

@@ -7,10 +7,10 @@ from tui.pages import Pages, Source
 
 FILES = Source(
     """
-    SELECT coalesce(file_name, source_id) AS file, format, dataset, rows_read AS read, rows_new AS new,
+    SELECT row_id, coalesce(file_name, source_id) AS file, format, dataset, rows_read AS read, rows_new AS new,
            rows_duplicate AS duplicate, rows_superseded AS superseded, rows_quarantined AS quarantined,
            first_event AS first, last_event AS last, source_id, 'source_file' AS kept_in
-    FROM source_file ORDER BY file, source_id
+    FROM source_file
     """,
     (
         Field("file"),
@@ -26,16 +26,15 @@ FILES = Source(
         Field("source_id", word=False),
         Field("kept_in", word=False, searched=False),
     ),
-    lasting=True,
+    stored=True,
 )
 
 QUARANTINE = Source(
     """
-    SELECT replace(q.reason::VARCHAR, '_', ' ') AS reason, q.field, q.value, q.subject_id AS subject,
+    SELECT q.row_id, replace(q.reason::VARCHAR, '_', ' ') AS reason, q.field, q.value, q.subject_id AS subject,
            coalesce(f.file_name, q.source_id) AS file, q.line, q.message, q.device_id AS device,
            q.source_id, 'quarantine' AS kept_in
     FROM quarantine q LEFT JOIN source_file f ON f.source_id = q.source_id
-    ORDER BY q.reason, file, q.line
     """,
     (
         Field("reason"),
@@ -49,7 +48,7 @@ QUARANTINE = Source(
         Field("source_id", word=False, searched=False),
         Field("kept_in", word=False, searched=False),
     ),
-    lasting=True,
+    stored=True,
 )
 
 

@@ -70,6 +70,12 @@ def write_paragraph(text: str, indent: str = "") -> None:
     write_lines(paragraph(text, glyphs, page_width(), indent))
 
 
+def write_command(label: str, command: str) -> None:
+    """A command to type next: on a line of its own and never wrapped, so that it can be copied."""
+    glyphs = glyphs_for(sys.stdout)
+    write_lines([label, f"    {glyphs.text(command)}"])
+
+
 def paragraph(text: str, glyphs: Glyphs, width: int, indent: str = "") -> list[str]:
     """`text` made printable and wrapped to `width`; every line starts with `indent`."""
     return [indent + line for line in wrap(glyphs.text(text), width - len(indent) - 1)]

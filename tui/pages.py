@@ -69,6 +69,9 @@ class Source:
     """Values of the query's $names."""
     lasting: bool = False
     """Held until the release is closed: the list of a place, to which one comes back."""
+    stored: bool = False
+    """One row of a stored table each, `row_id` first: read where it stands instead of being materialised, so a
+    million rows cost what a page costs."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,11 @@ class Pages:
         self._release = release
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pages")
         self._local = threading.local()
+        self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._names = iter(range(1, 1_000_000_000))
         self._lists: OrderedDict[Source, str] = OrderedDict()
         self._lists_lock = threading.Lock()
+        self._dropped: list[str] = []
         try:
             self._connection = duckdb.connect(
                 ":memory:",
@@ -115,6 +120,8 @@ class Pages:
     def close(self) -> None:
         """Let the file go."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for cursor in self._cursors:
+            cursor.close()
         self._connection.close()
 
     def query(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
@@ -135,9 +142,16 @@ class Pages:
         """The rows of `source` as wished. Raises FilterProblem for a filter that cannot be understood."""
         condition = read_filter(wish.filter, source.fields)
         with self._lists_lock:
-            table = self._materialised(source)
-            order = self._order_table(table, condition, wish)
-        return PagedRows(self, table, order)
+            while self._dropped:
+                self.query(f"DROP TABLE {self._dropped.pop()}")
+            rows = (
+                f"({source.sql})" if source.stored else f"(SELECT rowid AS row_id, * FROM {self._materialised(source)})"
+            )
+            return PagedRows(self, rows, self._order_table(rows, condition, wish))
+
+    def forget(self, order: str) -> None:
+        """Drop the order table of rows that nobody looks at any more."""
+        self._dropped.append(order)
 
     def _execute(self, sql: str, parameters: Parameters = ()) -> duckdb.DuckDBPyConnection:
         try:
@@ -152,6 +166,7 @@ class Pages:
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
         if cursor is None:
             cursor = self._local.cursor = self._connection.cursor()
+            self._cursors.append(cursor)
         return cursor
 
     def _materialised(self, source: Source) -> str:
@@ -167,15 +182,14 @@ class Pages:
             self._lists.move_to_end(source)
         return table
 
-    def _order_table(self, table: str, condition: Condition, wish: Wish) -> str | None:
+    def _order_table(self, rows: str, condition: Condition, wish: Wish) -> str | None:
         if not condition.sql and not wish.sort:
             return None
         where = f"WHERE {condition.sql}" if condition.sql else ""
-        order = f"_of_{next(self._names)}"
-        by = f'ORDER BY "{wish.sort}" {"DESC" if wish.descending else "ASC"} NULLS LAST, rowid' if wish.sort else ""
+        order = f"order_{next(self._names)}"
+        by = f'"{wish.sort}" {"DESC" if wish.descending else "ASC"} NULLS LAST, row_id' if wish.sort else "row_id"
         self._execute(
-            f"CREATE TABLE {order} AS SELECT rowid AS row_id FROM {table} {where} {by}",
-            list(condition.parameters),
+            f"CREATE TABLE {order} AS SELECT row_id FROM {rows} {where} ORDER BY {by}", list(condition.parameters)
         )
         return order
 
@@ -195,7 +209,7 @@ class Pages:
                 "`dosetrail status` says which release is current."
             )
         for name in TABLES_READ:
-            columns = []
+            columns = ["rowid AS row_id"] if name in held else ["0 AS row_id"]
             for column in TABLES[name].columns:
                 kind = "VARCHAR" if column.type in VOCABULARIES else column.type
                 held_here = column.name in held.get(name, ())
@@ -207,11 +221,15 @@ class Pages:
 class PagedRows:
     """The rows of one list in one order; reads a page on the calling thread."""
 
-    def __init__(self, pages: Pages, table: str, order: str | None) -> None:
+    def __init__(self, pages: Pages, rows: str, order: str | None) -> None:
         self._pages = pages
-        self._table = table
+        self._rows = rows
         self._order = order
-        self._count = int(pages.query(f"SELECT count(*) FROM {order or table}")[0][0])
+        self._count = int(pages.query(f"SELECT count(*) FROM {order or rows}")[0][0])
+
+    def __del__(self) -> None:
+        if self._order is not None:
+            self._pages.forget(self._order)
 
     @property
     def count(self) -> int:
@@ -220,13 +238,12 @@ class PagedRows:
     def fetch(self, start: int, stop: int) -> list[Row]:
         """Rows at positions `start` to `stop` (exclusive)."""
         if self._order is None:
-            sql = f"SELECT rowid, * FROM {self._table} WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
+            sql = f"SELECT * FROM {self._rows} WHERE row_id >= ? AND row_id < ? ORDER BY row_id"
         else:
             # Positions are the row ids of the order table, so only the row groups of the page are read.
             sql = (
-                f"SELECT list.rowid, list.* FROM (SELECT rowid AS place, row_id FROM {self._order} "
-                f"WHERE rowid >= ? AND rowid < ?) AS page JOIN {self._table} AS list ON list.rowid = page.row_id "
-                "ORDER BY place"
+                f"SELECT list.* FROM (SELECT rowid AS place, row_id FROM {self._order} "
+                f"WHERE rowid >= ? AND rowid < ?) AS page JOIN {self._rows} AS list USING (row_id) ORDER BY place"
             )
         return [Row(row_id, tuple(values)) for row_id, *values in self._pages.query(sql, (start, stop))]
 
@@ -236,11 +253,6 @@ class PagedRows:
             return row_id if row_id < self._count else None
         found = self._pages.query(f"SELECT rowid FROM {self._order} WHERE row_id = ?", (row_id,))
         return int(found[0][0]) if found else None
-
-    def close(self) -> None:
-        """Forget this order."""
-        if self._order is not None:
-            self._pages.query(f"DROP TABLE IF EXISTS {self._order}")
 
 
 def _first_line(error: Exception) -> str:

@@ -57,7 +57,8 @@ def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) ->
         protocol = load_protocol(study.protocol_path)
         run = _Run(study, protocol, progress)
         with run.builder() as builder:
-            run.read_inputs(find_inputs(paths, protocol.protocol.source), builder.con)
+            with run.archive.batch():
+                run.read_inputs(find_inputs(paths, protocol.protocol.source), builder.con)
             if run.new_files:
                 run.publish_with(builder)
             head = study.ledger.head()
@@ -161,6 +162,7 @@ class _Run:
         file = SourceFile(item.path, item.path.name, archived.sha256)
         context = ReadContext(self.protocol.protocol, item.source, con)
         parsed = importer_of(recognised.format).parse(file, recognised, context)
+        archived.require_unchanged(item.path)
         fact = SourceFact(
             sha256=archived.sha256,
             name=item.path.name,

@@ -43,19 +43,21 @@ def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine,
     """The fields of a row, then the line of the file it came from, then the rows that belong to it."""
     writer = _Writer(glyphs)
     if key.table == "device":
-        writer.write("device", pages.records("SELECT * FROM device WHERE device_id = ?", [key.device]))
-        assigned = "SELECT * FROM device_assignment WHERE device_id = ? AND subject_id = ?"
+        writer.write("device", pages.records("SELECT * EXCLUDE (row_id) FROM device WHERE device_id = ?", [key.device]))
+        assigned = "SELECT * EXCLUDE (row_id) FROM device_assignment WHERE device_id = ? AND subject_id = ?"
         writer.write("assignment", pages.records(assigned, [key.device, key.subject]))
     elif key.table == "source_file":
-        writer.write("file", pages.records("SELECT * FROM source_file WHERE source_id = ?", [key.source_id]))
+        writer.write(
+            "file", pages.records("SELECT * EXCLUDE (row_id) FROM source_file WHERE source_id = ?", [key.source_id])
+        )
     else:
         if key.line is not None:
-            kept = f"SELECT * EXCLUDE (source_id, line) FROM {key.table} WHERE source_id = ? AND line = ?"
+            kept = f"SELECT * EXCLUDE (row_id, source_id, line) FROM {key.table} WHERE source_id = ? AND line = ?"
             writer.write(NAMES[key.table], pages.records(kept, [key.source_id, key.line]))
             came = "SELECT file_name, ? AS line, format, dataset, source_id FROM source_file WHERE source_id = ?"
             writer.write("came from", pages.records(came, [key.line, key.source_id]))
         if key.planned_no is not None:
-            planned = "SELECT * FROM {} WHERE subject_id = ? AND planned_no = ?"
+            planned = "SELECT * EXCLUDE (row_id) FROM {} WHERE subject_id = ? AND planned_no = ?"
             for table, name in (("planned_dose", "planned dose"), ("dose_match", "what became of it")):
                 writer.write(name, pages.records(planned.format(table), [key.subject, key.planned_no]))
     return tuple(writer.lines)

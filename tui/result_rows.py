@@ -68,7 +68,7 @@ class Results:
 def read_results(pages: Pages) -> Results:
     """All results of the three families, in their stored order."""
     rows = pages.records(
-        "SELECT * FROM result WHERE analysis IN ('accuracy', 'compliance', 'adverse_events')",
+        "SELECT * FROM result WHERE analysis IN ('accuracy', 'compliance', 'adverse_events') ORDER BY row_id",
     )
     known = [code for (code,) in pages.query("SELECT arm_code FROM arm ORDER BY arm_order")]
     seen = {row["arm"] or POOLED for row in rows}

@@ -4,8 +4,9 @@ at work.
 
 from __future__ import annotations
 
+import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from store.errors import DosetrailError
@@ -25,9 +26,12 @@ class StudyStatus:
     ledger_head: str | None = None
     """HASH@SEQ now; None where this account may not read the ledger."""
     since_release: int = 0
-    """Ledger rows written after the release, its own commit not counted."""
+    """Ledger rows written after the release that a next one would take up: its own commit and exports are
+    none.
+    """
     unfinished_release: int | None = None
     """A release that was committed and not yet made current."""
+    running_import: dict[str, Any] | None = None
     protocol_problem: str | None = None
     protocol_changed: bool = False
     to_fill_in: list[str] = field(default_factory=list)
@@ -50,6 +54,7 @@ class StudyStatus:
             "ledger_head": self.ledger_head,
             "ledger_rows_since_release": self.since_release,
             "unfinished_release": self.unfinished_release,
+            "running_import": self.running_import,
             "protocol_changed": self.protocol_changed,
             "protocol_problem": self.protocol_problem,
             "to_fill_in": self.to_fill_in,
@@ -61,6 +66,7 @@ class StudyStatus:
 
 def read_status(study: Study) -> StudyStatus:
     """Read everything this account may read; raises IntegrityFailure for a damaged release."""
+    from store.locking import running_import
     from tui.reading import open_release, study_name, study_title
 
     status = StudyStatus(study, " ".join(filter(None, (study_name(study), study_title(study)))))
@@ -76,6 +82,8 @@ def read_status(study: Study) -> StudyStatus:
                 "arg_min(line, source_id) AS example_line, any_value(message ORDER BY source_id, line) AS message "
                 "FROM quarantine GROUP BY reason, table_name ORDER BY rows DESC, 1, 2"
             )
+    holder = running_import(study)
+    status.running_import = asdict(holder) if holder else None
     _read_ledger(study, status)
     _read_protocol(study, status)
     return status
@@ -94,7 +102,8 @@ def _read_ledger(study: Study, status: StudyStatus) -> None:
         return
     releases = read_releases(rows)
     last = releases[-1] if releases else None
-    status.since_release = sum(row.action != MAKE_RELEASE for row in rows if last is None or row.seq > last.seq)
+    later = (row.action for row in rows if last is None or row.seq > last.seq)
+    status.since_release = sum(action not in (MAKE_RELEASE, "export") for action in later)
     status.unfinished_release = pending_switch(study)
 
 
@@ -120,8 +129,11 @@ def print_status(status: StudyStatus) -> None:
 
     glyphs, width = glyphs_for(sys.stdout), page_width()
     write_lines(record_lines(_facts(status), glyphs, width))
-    for sentence in _to_do(status):
+    for sentence, command in _to_do(status):
         write_lines(paragraph(f"! {sentence}", glyphs, width))
+        if command:
+            # On a line of its own and never wrapped, so that it can be copied.
+            write_lines([f"    {glyphs.text(command)}"])
     if status.files:
         write_lines([""])
         titles = ("rows", "new", "dupl.", "supers.", "quarant.")
@@ -165,23 +177,31 @@ def _facts(status: StudyStatus) -> list[tuple[str, object]]:
     return facts
 
 
-def _to_do(status: StudyStatus) -> list[str]:
-    """What somebody has to do or to know, most urgent first."""
-    root = status.study.root
-    sentences = list(status.unread)
+def _to_do(status: StudyStatus) -> list[tuple[str, str]]:
+    """What somebody has to do or to know, most urgent first, with the command that does it."""
+    where = f"--study {shlex.quote(str(status.study.root))}"
+    said: list[tuple[str, str]] = [(sentence, "") for sentence in status.unread]
+    if status.running_import:
+        who = status.running_import
+        said.append((f"An import is running: process {who['pid']} of {who['user']} since {who['since']}.", ""))
     if status.protocol_problem:
-        sentences.append(f"{status.protocol_problem} Correct it: dosetrail protocol check --study {root}")
-    if status.unfinished_release is not None:
-        sentences.append(
-            f"Release {status.unfinished_release} was committed and is not current yet: an import was interrupted. "
-            f"The next import or `dosetrail release --study {root}` finishes it."
+        said.append((status.protocol_problem, f"dosetrail protocol check {where}"))
+    if status.unfinished_release is not None and not status.running_import:
+        said.append(
+            (
+                f"Release {status.unfinished_release} was committed and is not current yet: an import was interrupted. "
+                "The next command that may write finishes it.",
+                f"dosetrail release {where}",
+            )
         )
     elif status.release is None:
-        sentences.append(f"Nothing was imported yet: dosetrail import --study {root} FILES")
+        said.append(("Nothing was imported yet.", f"dosetrail import {where} FILES"))
     elif status.protocol_changed:
-        sentences.append(f"protocol.toml was changed since the release: dosetrail release --study {root}")
+        said.append(("protocol.toml was changed since the release.", f"dosetrail release {where}"))
     if status.release is not None and status.since_release:
-        sentences.append(f"{status.since_release} ledger rows are newer than the release.")
+        said.append((f"{status.since_release} ledger rows are newer than the release.", f"dosetrail release {where}"))
     if status.to_fill_in:
-        sentences.append(f"protocol.toml has lines to fill in before dose accuracy: {'; '.join(status.to_fill_in)}")
-    return sentences
+        said.append(
+            (f"Dose accuracy waits for lines of protocol.toml marked FILL IN: {'; '.join(status.to_fill_in)}.", "")
+        )
+    return said

@@ -52,7 +52,7 @@ def release(context: typer.Context, study: StudyOption = None, json: JsonOption 
 
 
 def _print_report(study: Study, report: ImportReport, as_json: bool) -> None:
-    from tui.output import write_json, write_lines, write_paragraph
+    from tui.output import write_command, write_json, write_lines, write_paragraph
 
     if as_json:
         write_json(report.to_json())
@@ -62,7 +62,7 @@ def _print_report(study: Study, report: ImportReport, as_json: bool) -> None:
         write_paragraph(message)
     held = sum(file.quarantined for file in report.files)
     if held:
-        write_paragraph(f"{held:,} rows are in quarantine; reasons: dosetrail status {study_word(study)}")
+        write_command(f"{held:,} rows are in quarantine; their reasons:", f"dosetrail status {study_word(study)}")
     if report.release is None:
         write_lines(["Nothing new: the release stays as it is."])
     else:
@@ -179,7 +179,7 @@ def rebuild(
     Example: dosetrail rebuild --compare
     """
     from tui.output import write_json, write_paragraph
-    from tui.pipeline import rebuild as build_again
+    from tui.rebuilding import rebuild as build_again
     from tui.progress import progress_line
 
     opened = open_study(context, study)
@@ -209,7 +209,7 @@ def _refuse_difference(report: RebuildReport, compare: bool) -> None:
     if not compare:
         raise DosetrailError(
             f"dosetrail {report.version} makes other tables than {report.recorded_version} did: {tables}.",
-            remedy="Publish them as a new release with `dosetrail release`, or rebuild with the version that made them.",
+            remedy="Publish them with `dosetrail release`, or rebuild with the version that made them.",
             **report.to_json(),
         )
 

@@ -29,7 +29,7 @@ def demo(
     Example: dosetrail demo
     """
     from tui.commands.summary import read_rows
-    from tui.output import write_json, write_lines
+    from tui.output import write_command, write_json, write_lines
     from tui.reading import open_release
     from tui.summary_text import print_summary
 
@@ -40,7 +40,8 @@ def demo(
             write_json({**reader.facts.to_json(), "rows": rows})
             return 0
         print_summary(reader, rows, all_terms=False)
-    write_lines(["", f"Open it: dosetrail --study {shlex.quote(str(path))}"])
+    write_lines([""])
+    write_command("Open it:", f"dosetrail --study {shlex.quote(str(path))}")
     return 0
 
 

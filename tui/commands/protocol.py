@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,7 @@ def init(
     Example: dosetrail init my-trial --from transfers/sdtm
     """
     from store.permissions import network_file_system
-    from tui.output import warn, write_json, write_paragraph
+    from tui.output import warn, write_command, write_json, write_paragraph
 
     text = _drafted(source) if source is not None else _template(path)
     study = create(path, group, text)
@@ -57,7 +58,8 @@ def init(
         write_paragraph("Dose accuracy waits for these lines of protocol.toml (marked FILL IN); all else works:")
         for line in open_lines:
             write_paragraph(line, indent="  ")
-    write_paragraph(f"Next: dosetrail import --study {path} {source if source is not None else 'FILES'}")
+    files = shlex.quote(str(source)) if source is not None else "FILES"
+    write_command("Next:", f"dosetrail import --study {shlex.quote(str(path))} {files}")
     return 0
 
 

@@ -1,0 +1,152 @@
+"""Planned doses and days counted per subject and series: the small table compliance is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analysis.arms import StudyView
+from analysis.dose_log import Int32, Int64, Mask, categories, codes, day_number, encoded
+from analysis.dose_tables import EXTRA, HELD, LATE, MISSED, STATUS, TAKEN, UNMONITORED
+
+BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class ComplianceCell:
+    """Counts of one series in one subject, whole, first to last dose, and first dose to end of treatment."""
+
+    subject_id: str
+    drug: str | None
+    channel: str | None
+    taken: int
+    late: int
+    missed: int
+    held: int
+    unmonitored: int
+    extra: int
+    implemented: int
+    implementation_expected: int
+    on_treatment: int
+    on_treatment_expected: int
+    on_treatment_unmonitored: int
+    days: int
+    """Monitored days with expected doses."""
+    days_at_least: int
+    days_exact: int
+
+    @property
+    def given(self) -> int:
+        """Planned doses that were given, in their window or late."""
+        return self.taken + self.late
+
+    @property
+    def expected(self) -> int:
+        """Planned doses the investigator did not withhold, monitored or not."""
+        return self.given + self.missed + self.unmonitored
+
+
+def compliance_cells(view: StudyView) -> list[ComplianceCell]:
+    """Count table dose_match per subject and series, by subject, drug and channel.
+
+    Days are dosing days: a day counts when at least one dose was expected and all of it was monitored; the doses of
+    the day are those given for its plans plus its extra ones.
+    """
+    rows = view.frames("dose_match", ["subject_id", "status", "dose_date", "drug", "channel"])
+    if not rows.height:
+        return []
+    rows = pl.DataFrame([encoded(column) for column in rows.iter_columns()])
+    subject, day = codes(rows["subject_id"]), rows["dose_date"].to_physical().to_numpy().astype(np.int64)
+    drugs, channels = categories(rows["drug"]), categories(rows["channel"])
+    series = (codes(rows["drug"]) + 1) * (len(channels) + 1) + codes(rows["channel"]) + 1
+    of_category = np.array([STATUS.index(name) for name in categories(rows["status"])], dtype=np.int64)
+    status = of_category[codes(rows["status"])]
+    names = categories(rows["subject_id"])
+    bounds = _bounds(view, names)
+    if _unsorted(subject, series, day):
+        order = np.lexsort((day, series, subject))
+        subject, series, day, status = subject[order], series[order], day[order], status[order]
+    cells: list[ComplianceCell] = []
+    begin = 0
+    while begin < subject.size:
+        end = min(begin + BLOCK, subject.size)
+        end = int(np.searchsorted(subject, subject[end - 1], side="right"))
+        block = slice(begin, end)
+        for number, kind, counts in _count(subject[block], series[block], day[block], status[block], bounds):
+            drug, channel = divmod(kind, len(channels) + 1)
+            cells.append(
+                ComplianceCell(
+                    names[number],
+                    drugs[drug - 1] if drug else None,
+                    channels[channel - 1] if channel else None,
+                    *counts,
+                )
+            )
+        begin = end
+    return sorted(cells, key=lambda cell: (cell.subject_id, cell.drug or "", cell.channel or ""))
+
+
+def _unsorted(subject: Int32, series: Int32, day: Int64) -> bool:
+    tied = np.ones(subject.size - 1, dtype=np.bool_)
+    for key in (subject, series, day):
+        if bool((tied & (key[1:] < key[:-1])).any()):
+            return True
+        tied &= key[1:] == key[:-1]
+    return False
+
+
+def _bounds(view: StudyView, names: list[str]) -> Int64:
+    """First dose, last dose and last followed day of each subject, as days since 1970."""
+    bounds = np.zeros((len(names), 3), dtype=np.int64)
+    for number, name in enumerate(names):
+        person = view.people.get(name)
+        if person is None or person["first_dose"] is None or person["followed_to"] is None:
+            bounds[number] = (1, 0, 0)
+            continue
+        last = person["last_at"].date() if person["last_at"] is not None else person["last_dose"]
+        bounds[number] = tuple(day_number(day) for day in (person["first_dose"], last, person["followed_to"]))
+    return bounds
+
+
+def _count(
+    subject: Int32, series: Int32, day: Int64, status: Int64, bounds: Int64
+) -> list[tuple[int, int, tuple[int, ...]]]:
+    """(subject, series, counts in the order of ComplianceCell) of a block of whole subjects."""
+    new_cell = np.r_[True, (subject[1:] != subject[:-1]) | (series[1:] != series[:-1])]
+    new_day = new_cell | np.r_[True, day[1:] != day[:-1]]
+    day_of_row = np.cumsum(new_day) - 1
+    first_row = np.flatnonzero(new_day)
+    per_day = np.bincount(day_of_row * 6 + status, minlength=first_row.size * 6).reshape(-1, 6)
+    date, who = day[first_row], subject[first_row]
+    cell_of_day = np.flatnonzero(new_cell[first_row])
+    first, last, until = bounds[who].T
+    given = per_day[:, TAKEN] + per_day[:, LATE]
+    expected = given + per_day[:, MISSED]
+    unmonitored = per_day[:, UNMONITORED]
+    implementing = (date >= first) & (date <= last)
+    treated = (date >= first) & (date <= until)
+    counted = treated & (expected > 0) & (unmonitored == 0)
+    doses = given + per_day[:, EXTRA]
+
+    def total(values: Int64, where: Mask | None = None) -> Int64:
+        return np.add.reduceat(values if where is None else np.where(where, values, 0), cell_of_day)
+
+    ones = np.ones_like(given)
+    columns = [
+        *(total(per_day[:, which]) for which in (TAKEN, LATE, MISSED, HELD, UNMONITORED, EXTRA)),
+        total(given, implementing),
+        total(expected, implementing),
+        total(given, treated),
+        total(expected, treated),
+        total(unmonitored, treated),
+        total(ones, counted),
+        total(ones, counted & (doses >= expected)),
+        total(ones, counted & (doses == expected)),
+    ]
+    heads = first_row[cell_of_day]
+    return [
+        (int(number), int(kind), tuple(int(value) for value in values))
+        for number, kind, *values in zip(subject[heads], series[heads], *columns, strict=True)
+    ]

@@ -1,0 +1,172 @@
+"""The app in a real pseudo-terminal: bytes over the wire, hostile data, and what it takes to start and to leave."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ptyscreen import PtyScreen, app_command
+from tui_release import release
+
+START, ROW, PAGE, SWITCH = 16_000, 450, 3_500, 9_000
+"""Bytes: at 64 kbit/s a page takes less than half a second."""
+
+# What the app itself may send besides text: cursor moves, text attributes, modes of the terminal, its title.
+ALLOWED = re.compile(
+    rb"\x1b\[\d+;\d+H|\x1b\[[\d;]*m|\x1b\[\?\d+[hl]|\x1b\[\?\d+\$p|\x1b\[[<>]\d*u|\x1b\]22;default\x07|\r|\n"
+)
+
+
+def control_bytes(sent: bytes) -> set[bytes]:
+    """Control bytes that are none of the app's own sequences."""
+    rest = ALLOWED.sub(b"", sent)
+    text = rest.decode("utf-8")
+    return {char.encode() for char in text if ord(char) < 32 or 127 <= ord(char) < 160 or 0x2028 <= ord(char) <= 0x202E}
+
+
+@pytest.mark.parametrize("glyphs", ["ascii", "cp437"])
+def test_bytes_stay_within_their_budgets(glyphs: str) -> None:
+    with PtyScreen(app_command(str(release()), glyphs)) as app:
+        app.wait_for("60 patients")
+        assert len(app.sent) <= START
+        assert max(app.press("Down") for _ in range(3)) <= ROW
+        assert app.press("Up") <= ROW
+        for key in ("PgDn", "PgUp", "End", "Home"):
+            assert app.press(key) <= PAGE
+        assert app.press("/") <= PAGE
+        assert app.press("7") <= PAGE
+        app.press("Esc")
+        app.press("s")
+        assert app.press("c") <= PAGE
+        for key in ("Enter", "Tab", "Tab", "n", "Esc", "5", "Tab", "i", "Enter", "q", "6", "?", "Esc", "2"):
+            assert app.press(key) <= SWITCH, key
+        assert app.settle(quiet_s=2.0) == 0
+
+
+def test_hostile_data_never_reach_the_terminal() -> None:
+    with PtyScreen(app_command(str(release("hostile")), "unicode", "\x1b]0;title\x07[/]\x9b31m")) as app:
+        app.wait_for("60 patients")
+        for key in [
+            "Enter",
+            "Tab",
+            "Enter",
+            "Esc",
+            "Tab",
+            "Enter",
+            "q",
+            "q",
+            "i",
+            "Enter",
+            "q",
+            "Tab",
+            "Enter",
+            "5",
+            "6",
+        ]:
+            app.press(key)
+        assert "[/] [red]x[/blue]" in app.sent.decode("utf-8")
+        app.press("2", "q")
+        assert app.finish() == 0
+        assert control_bytes(app.sent) == set()
+
+
+def test_no_color_sends_no_colour() -> None:
+    with PtyScreen(app_command(str(release())), environ={"NO_COLOR": "1"}) as app:
+        app.wait_for("60 patients")
+        app.press("Down")
+        attributes = {code for codes in re.findall(rb"\x1b\[([\d;]*)m", app.sent) for code in codes.split(b";")}
+        assert attributes <= {b"", b"0", b"1", b"7", b"39", b"49"}
+
+
+def test_keys_typed_before_the_first_screen_are_obeyed() -> None:
+    with PtyScreen(app_command(str(release()))) as app:
+        app.wait_for("60 patients")
+        app.press("/", "1", "0", "3", "7", "Enter", "Enter", "Tab")
+        assert app.lines[0].startswith(" DT-702-1037")
+        assert "[Doses 10]" in app.lines[1]
+
+
+def test_leaving_gives_the_terminal_back() -> None:
+    with PtyScreen(app_command(str(release()))) as app:
+        app.wait_for("60 patients")
+        app.press("q")
+        assert app.finish() == 0
+        assert app.sent.rstrip().endswith((b"\x1b[?1004l", b"\x1b[?25h")), app.sent[-200:]
+
+
+def run_redirected(release_file: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    program = app_command(release_file)
+    return subprocess.run(program, capture_output=True, text=True, env={**os.environ, **environ}, check=False)
+
+
+def test_a_terminal_that_cannot_move_its_cursor_is_pointed_to_the_commands() -> None:
+    with PtyScreen(app_command(str(release())), environ={"TERM": "dumb"}) as app:
+        assert app.finish() != 0
+        assert b"dosetrail summary" in app.sent
+        assert b"\x1b" not in app.sent
+
+
+def test_a_redirected_screen_is_refused() -> None:
+    done = run_redirected(str(release()), {"TERM": "xterm"})
+    assert done.returncode != 0
+    assert "needs a terminal" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_a_damaged_release_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    from tui.pages import Pages, ReleaseUnreadable
+
+    file = tmp_path / "trial.duckdb"
+    file.write_bytes(content)
+    with pytest.raises(ReleaseUnreadable, match="Nothing was changed"):
+        Pages(file)
+    with pytest.raises(ReleaseUnreadable, match="Nothing was changed"):
+        Pages(tmp_path / "absent.duckdb")
+
+
+def test_the_app_loads_neither_polars_nor_pyarrow() -> None:
+    question = (
+        "import sys, asyncio; sys.path.insert(0, 'tests'); from tui_driver import drive\n"
+        "async def script(driver):\n"
+        "    for key in ['enter', 'tab', '5', 'i', '6', 'question_mark']: await driver.press(key)\n"
+        "drive(script); print(*{'polars', 'pyarrow', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def million(folder: Path) -> Path:
+    """A release whose list of patients has a million rows."""
+    file = folder / "trial.duckdb"
+    file.write_bytes(release("empty").read_bytes())
+    con = duckdb.connect(str(file))
+    con.execute(
+        "INSERT INTO subject (subject_id, site_id, arm_code, status, source_id, line) "
+        "SELECT printf('S%03d-%07d', i % 1000, i), printf('S%03d', i % 1000), "
+        "['PBO', 'LOW', 'HIGH'][i % 3 + 1], 'completed', 'aa0000000001', i FROM range(1000000) AS t(i)"
+    )
+    con.close()
+    return file
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_usable_in_little_memory(tmp_path: Path) -> None:
+    file = million(tmp_path)
+    started = time.monotonic()
+    with PtyScreen(app_command(str(file))) as app:
+        app.wait_for("1,000,000 patients")
+        usable = time.monotonic() - started - 0.35
+        print(f"usable after {usable:.2f} s, {app.memory_mb():.0f} MB")
+        assert app.press("Down") <= ROW
+        assert app.press("End") <= PAGE
+        app.press("/", "0", "3", "1", "8")
+        app.wait_for(" of 1,000,000 patients")
+        print(f"after a filter {app.memory_mb():.0f} MB")
