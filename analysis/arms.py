@@ -36,7 +36,7 @@ class Layout:
         return [*per_arm.items(), (ALL_ARMS, chosen)]
 
     def comparators(self) -> list[tuple[str, str]]:
-        """(arm, reference arm) for every other arm; none without a reference."""
+        """(arm, reference arm) for every other arm; none without a reference or where arms are not to be compared."""
         return [(arm, self.reference) for arm in self.arms if self.reference and arm != self.reference]
 
 
@@ -66,7 +66,7 @@ class StudyView:
 def study_view(frames: Frames, protocol: Protocol, cutoff: dt.date | None) -> StudyView:
     """Gather what results share. ``frames`` holds derived tables that were made with the same cut-off."""
     cut = cut_frames(frames, protocol, cutoff)
-    log = read_dose_log(cut, protocol, with_native_key=False)
+    log = read_dose_log(cut, protocol, for_matching=False)
     course = derive_course(cut, protocol, log.given_days(), cutoff)
     people = {row["subject_id"]: row for row in course.iter_rows(named=True)}
     membership = frames("population", ["population", "subject_id", "member", "rule"]).sort("population", "subject_id")
@@ -104,4 +104,7 @@ def _layout(protocol: Protocol, course: pl.DataFrame, assignment: str, column: s
     }
     named = [arm.code for arm in protocol.arm]
     arms = tuple(dict.fromkeys([*named, *sorted(set(arm_of.values()))]))
-    return Layout(assignment, arms, protocol.study.reference_arm, arm_of)
+    # In a crossover an arm is a sequence and each subject their own control; in a cluster trial subjects are not
+    # independent. The methods here would be wrong for both, so no arm is compared (see compute_results).
+    comparable = protocol.study.design in ("parallel", "single_arm")
+    return Layout(assignment, arms, protocol.study.reference_arm if comparable else None, arm_of)

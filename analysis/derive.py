@@ -50,7 +50,7 @@ def derive_study_parts(
     """
     cut = cut_frames(frames, protocol, cutoff)
     recorded = recorded_plans(cut, protocol)
-    log = read_dose_log(cut, protocol, with_native_key=recorded.height > 0)
+    log = read_dose_log(cut, protocol, for_matching=True, with_native_key=recorded.height > 0)
     course = derive_course(cut, protocol, log.given_days(), cutoff)
     periods = derive_treatment_periods(cut, protocol, course)
     holds = derive_holds(recorded, protocol)

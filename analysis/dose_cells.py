@@ -26,7 +26,7 @@ MARGIN = 1e-9
 class Pairs:
     """Two amounts of each dose, in subject and time order. Amounts not reported are NaN.
 
-    ``subject``, ``period`` (-1 none), ``stratum`` and ``source`` are numbers of the caller's lists. ``comparable``:
+    Rows that are no dose (``is_dose``) are passed over. ``subject``, ``period`` (-1 none), ``stratum`` and ``source`` are numbers of the caller's lists. ``comparable``:
     the basis lets the two be compared at all; ``measurable``: it lets them enter percent errors.
     """
 
@@ -36,6 +36,7 @@ class Pairs:
     source: Int32
     compared: Floats
     reference: Floats
+    is_dose: Mask
     comparable: Mask
     measurable: Mask
 
@@ -98,8 +99,11 @@ def count_cells(pairs: Pairs, conformity_pct: float, within_pct: Sequence[float]
 
 
 def _block(
-    pairs: Pairs, rows: slice, conformity_pct: float, within_pct: Sequence[float]
+    pairs: Pairs, block: slice, conformity_pct: float, within_pct: Sequence[float]
 ) -> tuple[DoseCells, DoseErrors]:
+    rows: slice | Int64 = block
+    if not bool(pairs.is_dose[block].all()):
+        rows = np.flatnonzero(pairs.is_dose[block]) + block.start
     subject, stratum = pairs.subject[rows], pairs.stratum[rows]
     compared, reference = pairs.compared[rows], pairs.reference[rows]
     known = pairs.comparable[rows] & ~np.isnan(compared) & ~np.isnan(reference)
@@ -117,13 +121,16 @@ def _block(
 
     ordered = [sorted_(key).astype(np.int64) for key in keys]
     change = np.zeros(subject.size, dtype=np.bool_)
-    change[0] = True
+    change[:1] = True
     for key in ordered:
         change[1:] |= key[1:] != key[:-1]
     starts = np.flatnonzero(change)
 
+    def total(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return np.add.reduceat(sorted_(values), starts) if starts.size else values[:0]
+
     def count(flags: Mask) -> Int64:
-        return np.add.reduceat(sorted_(flags).astype(np.int64), starts)
+        return total(flags.astype(np.int64))
 
     within = [count(counted & (absolute <= limit + MARGIN)) for limit in within_pct]
     cells = DoseCells(
@@ -132,8 +139,8 @@ def _block(
         count(known),
         count(conforms),
         count(counted),
-        np.add.reduceat(sorted_(np.where(counted, error, 0.0)), starts),
-        np.add.reduceat(sorted_(np.where(counted, absolute, 0.0)), starts),
+        total(np.where(counted, error, 0.0)),
+        total(np.where(counted, absolute, 0.0)),
         np.stack(within, axis=1) if within else np.zeros((starts.size, 0), dtype=np.int64),
     )
     return cells, DoseErrors(subject[counted], stratum[counted], error[counted])

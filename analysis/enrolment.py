@@ -122,10 +122,12 @@ def _reasons(
 
 def _sites(out: ResultRows, view: StudyView, subjects: pl.DataFrame) -> None:
     site_of = dict(subjects.select("subject_id", "site_id").iter_rows())
+    sites = sorted({site for site in site_of.values() if site is not None})
     groups = view.layout.groups(view.members("randomised"))
-    for site in sorted({site for site in site_of.values() if site is not None}):
+    tallies = {arm: Counter(site_of[person] for person in members) for arm, members in groups}
+    for site in sites:
         for arm, members in groups:
-            n = sum(site_of[person] == site for person in members)
+            n = tallies[arm][site]
             out.count("randomised", n, len(members), arm=arm, by="site", by_value=site, subjects=n)
 
 

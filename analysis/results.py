@@ -26,4 +26,9 @@ def compute_results(frames: Frames, protocol: Protocol, cutoff: dt.date | None) 
     value NULL; a figure that cannot be given is a row with ``not_assessable``.
     """
     view = study_view(frames, protocol, cutoff)
-    return pl.concat([family(view).frame() for family in FAMILIES])
+    computed = [family(view) for family in FAMILIES]
+    if protocol.study.design in ("crossover", "cluster"):
+        sentence = f"not assessable: comparisons between the arms of a {protocol.study.design} design are not computed"
+        for rows in computed:
+            rows.not_assessable("comparison_between_arms", sentence, statistic="difference")
+    return pl.concat([rows.frame() for rows in computed])

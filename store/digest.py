@@ -2,8 +2,8 @@
 
 Per table, in stored (= declared sort) order: SHA-256 of each column's values, folded with its name and the number of
 rows; then SHA-256 over the tables. Whole columns are hashed in their binary form, because a text of every row costs six
-seconds for seven million doses and this one. ``build_info`` and ``ledger`` are left out: they say when and by
-whom, not what.
+seconds for seven million doses and this one. ``build_info``, ``ledger`` and the program's version are left out: they
+say when, by whom and with what, not what.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import duckdb
 
 NOT_LOGICAL = frozenset({"build_info", "ledger"})
+
+NOT_LOGICAL_COLUMNS = frozenset({("source_file", "importer_version")})
+"""Otherwise a newer program could not put back a release whose tables it makes just the same."""
 
 ROUNDED = 12
 """Significant digits of a double that count."""
@@ -131,7 +134,11 @@ def compute_release_digest(con: duckdb.DuckDBPyConnection, catalog: str) -> tupl
             twins.append((f"history.{table.name}", f"history.{table.name}", history_table(table)))
         for qualified, label, declared in twins:
             if qualified in stored:
-                columns = tuple(column for column in declared.columns if column.name in stored[qualified])
+                columns = tuple(
+                    column
+                    for column in declared.columns
+                    if column.name in stored[qualified] and (label, column.name) not in NOT_LOGICAL_COLUMNS
+                )
                 present = replace(declared, columns=columns)
                 tables[label] = compute_table_digest(con, present, relation=f'"{catalog}".{qualified}')
     text = "\n".join(f"{name} {digest}" for name, digest in tables.items())

@@ -1,19 +1,35 @@
 """What the ledger says a release is a function of: the files received, the protocol each was read under, and the
-protocol that gives meaning."""
+protocol that gives meaning.
+
+In a blinded trial the name of a file, its data set and its [[source]] may give an arm away: the ordinary ledger holds
+the source id in the place of the name and nothing for the other two, the unblinded ledger the three of them.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, Literal
 
+from store.errors import IntegrityFailure
 from store.ledger_chain import LedgerRow
 
 IMPORT_SOURCE = "import_source"
+NAME_SOURCE = "name_source"
+"""Unblinded ledger only: what a blinded import_source withholds."""
 RECORD_PROTOCOL = "record_protocol"
 MAKE_RELEASE = "make_release"
 RESTORE_RELEASE = "restore_release"
+
+WITHHELD = ("name", "dataset", "source")
+"""Facts of a file that a blinded trial keeps in its unblinded ledger."""
+
+PLAIN_SUFFIXES = frozenset(
+    ".csv .tsv .txt .psv .dat .xpt .json .ndjson .dsjc .xlsx .xls .parquet .gz .zst .zip .xml .hl7".split()
+)
+"""Suffixes that name a format and nothing else; any other part of a file's name may name an arm."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,20 @@ class SourceFact:
         """Later wins: the export time, else the time of receipt; the hash breaks ties, never the order of arrival."""
         return (self.exported_utc or self.received_utc, self.sha256)
 
+    @property
+    def blinded_name(self) -> str:
+        """The source id with the suffixes that say the format."""
+        suffixes = (suffix.lower() for suffix in PurePath(self.name).suffixes)
+        return self.source_id + "".join(suffix for suffix in suffixes if suffix in PLAIN_SUFFIXES)
+
+    def to_blinded_json(self) -> dict[str, Any]:
+        """As ``to_json``, without what would give an arm away."""
+        return {**self.to_json(), "name": self.blinded_name, "dataset": None, "source": None}
+
+    def to_withheld_json(self) -> dict[str, Any]:
+        """What ``to_blinded_json`` leaves out."""
+        return {name: value for name, value in self.to_json().items() if name in WITHHELD}
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -63,7 +93,7 @@ class SourceFact:
             name=value["name"],
             size=value["size"],
             format=value["format"],
-            dataset=value["dataset"],
+            dataset=value["dataset"] or "",
             mode=value["mode"],
             source_name=value["source"],
             protocol_sha256=value["protocol_sha256"],
@@ -105,20 +135,53 @@ class Facts:
         return replace(self, sources=tuple(ordered), protocol_sha256=protocol_sha256)
 
 
-def read_facts(rows: Iterable[LedgerRow]) -> Facts:
-    """Fold ledger rows into facts; the order of imports does not matter, only their set and the newest protocol."""
+def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None = None) -> Facts:
+    """Fold ledger rows into facts; the order of imports does not matter, only their set and the newest protocol.
+
+    ``unblinded``: rows of the unblinded ledger. Without them the files of a blinded trial have their source id for a
+    name and no data set, which is enough to check them but not to read them again. With them, raises
+    ``IntegrityFailure`` for a file that they do not name.
+    """
+    withheld = None if unblinded is None else _read_withheld(unblinded)
     sources: dict[str, SourceFact] = {}
     protocol: str | None = None
     seq, head = 0, ""
     for row in rows:
         seq, head = row.seq, row.hash
         if row.action == IMPORT_SOURCE:
-            sha256 = row.record.removeprefix("source/")
-            sources.setdefault(sha256, SourceFact.from_json(sha256, row.new_value))
+            fact = _read_source(row, withheld)
+            sources.setdefault(fact.sha256, fact)
         elif row.action == RECORD_PROTOCOL:
             protocol = row.record.removeprefix("protocol/")
     ordered = sorted(sources.values(), key=lambda fact: fact.precedence)
     return Facts(tuple(ordered), protocol, seq, head)
+
+
+Withheld = dict[tuple[str, int], dict[str, Any]]
+"""(SHA-256, release) -> the withheld facts of a file."""
+
+
+def _read_withheld(rows: Iterable[LedgerRow]) -> Withheld:
+    # Of several entries for one release the last counts: those before it belong to runs killed before their commit.
+    return {
+        (row.record.removeprefix("source/"), row.new_value["release"]): row.new_value
+        for row in rows
+        if row.action == NAME_SOURCE
+    }
+
+
+def _read_source(row: LedgerRow, withheld: Withheld | None) -> SourceFact:
+    sha256, value = row.record.removeprefix("source/"), row.new_value
+    if value["dataset"] is None and withheld is not None:
+        named = withheld.get((sha256, value["release"]))
+        if named is None:
+            raise IntegrityFailure(
+                f"The unblinded ledger does not name source {sha256[:12]}, which release {value['release']} took in.",
+                remedy="Bring ledger/unblinded.sqlite back from the backup.",
+                sha256=sha256,
+            )
+        value = {**value, **{name: named[name] for name in WITHHELD}}
+    return SourceFact.from_json(sha256, value)
 
 
 def read_releases(rows: Iterable[LedgerRow]) -> list[ReleaseFact]:
@@ -148,16 +211,19 @@ def read_releases(rows: Iterable[LedgerRow]) -> list[ReleaseFact]:
     return releases
 
 
-def facts_of_release(rows: list[LedgerRow], release: ReleaseFact) -> Facts:
+def facts_of_release(
+    rows: list[LedgerRow], release: ReleaseFact, unblinded: Iterable[LedgerRow] | None = None
+) -> Facts:
     """The facts a past release was made from: all rows up to ``built_from_seq`` and the files its own commit
-    brought."""
+    brought. ``unblinded`` as in ``read_facts``.
+    """
+    named = None if unblinded is None else list(unblinded)
     before = [row for row in rows if row.seq <= release.built_from_seq]
-    base = read_facts(before)
     brought = [
-        SourceFact.from_json(row.record.removeprefix("source/"), row.new_value)
+        row
         for row in rows
         if row.action == IMPORT_SOURCE
         and row.seq > release.built_from_seq
         and row.new_value["release"] == release.number
     ]
-    return base.with_sources(brought, release.protocol_sha256)
+    return read_facts(before, named).with_sources(read_facts(brought, named).sources, release.protocol_sha256)

@@ -231,7 +231,7 @@ def test_results_stand_with_denominators_differences_and_sentences() -> None:
         lines = await driver.press("5", "tab")
         assert lines[3].split() == ["PBO", "LOW", "HIGH"]
         assert lines[4].split()[-6:] == ["177/200", "88.5%", "168/200", "84.0%", "159/200", "79.5%"]
-        assert "difference to PBO" in lines[5] and "-4.5 (-11.6,2.4)" in lines[5]
+        assert "diff. to PBO" in lines[5] and "-4.5 (-11.6,2.4)" in lines[5]
         assert " wear: not assessable: no wear intervals were recorded" in lines
 
     drive(script)

@@ -104,7 +104,7 @@ def _write_person(writer: _Writer, who: dict[str, Any]) -> None:
     first, last = who["first_treatment"], who["last_treatment"]
     if first:
         days = f"{(last - first).days + 1} days" if last else "no end recorded"
-        writer.write("Treatment", f"{first} to {describe(last) or '...'}", days)
+        writer.write("Treatment", f"{first} to {describe(last) or 'now'}", days)
     writer.write("Followed to", describe(who["participation_end"]))
     writer.write("Died", describe(who["death_date"]) or ("date not recorded" if who["died"] else ""))
     writer.gap()
@@ -184,21 +184,22 @@ def _write_devices(writer: _Writer, pages: Pages, subject: str) -> int:
             (kind or named or "").replace("_", " ").lower(),
             f"serial {serial}" if serial and serial != device else "",
             f"firmware {firmware}" if firmware else "",
-            f"{start} to {describe(end) or '...'}",
         )
+        writer.write("", f"{start} to {describe(end) or 'now'}")
     reported = pages.query("SELECT count(*) FROM device_event WHERE subject_id = ?", [subject])[0][0]
     return len(rows) + int(reported)
 
 
 def _write_ends(writer: _Writer, pages: Pages, subject: str) -> None:
     rows = pages.query(
-        "SELECT disposition_date, decoded, term FROM disposition WHERE subject_id = ? "
+        "SELECT disposition_date, decoded, term, scope FROM disposition WHERE subject_id = ? "
         "AND category = 'DISPOSITION EVENT' ORDER BY disposition_date, line",
         [subject],
     )
-    for day, decoded, term in rows:
+    for day, decoded, term, scope in rows:
         said = f"({term.lower()})" if term and decoded and term.upper() != decoded.upper() else ""
-        writer.write("End", describe(day), (decoded or term or "").lower(), said)
+        label = {"STUDY TREATMENT": "Treatment end", "STUDY PARTICIPATION": "Study end"}.get(scope or "", "End")
+        writer.write(label, describe(day), (decoded or term or "").lower(), said)
 
 
 def _dated(label: str, day: Any) -> str:

@@ -202,7 +202,7 @@ def devices_of(subject: str) -> Source:
     return Source(
         f"""
         SELECT a.start_date::TIMESTAMP AS start, a.end_date::TIMESTAMP AS until, a.device_id AS device,
-               concat('assigned, ', replace(a.basis::VARCHAR, '_', ' ')) AS what,
+               concat('assigned (', replace(replace(a.basis::VARCHAR, 'stated_', ''), '_', ' '), ')') AS what,
                NULL::VARCHAR AS file, NULL::BIGINT AS line, NULL::VARCHAR AS source_id, 'device' AS kept_in, 0 AS rank
         FROM device_assignment a WHERE a.subject_id = $subject
         UNION ALL

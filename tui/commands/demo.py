@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from store.study import Study
 
 TRIAL = "autoinjector"
-PROTOCOL = f"{TRIAL}_protocol.toml"
 
 
 def demo(
@@ -51,7 +50,7 @@ def _made(path: Path) -> Study:
     from store.study import open_study
     from tui.commands.protocol import create
 
-    protocol = sample_data.path(PROTOCOL).read_text(encoding="utf-8")
+    protocol = (sample_data.path(TRIAL) / "protocol.toml").read_text(encoding="utf-8")
     root = path.expanduser()
     if root.is_dir() and any(root.iterdir()):
         study = open_study(root)

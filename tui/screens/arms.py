@@ -9,16 +9,20 @@ from tui.filters import Field
 from tui.fixed_rows import FixedRows
 from tui.pages import Wish
 from tui.patient_overview import tabs_line
-from tui.result_rows import FAMILIES, POOLED, Figure, Results, cell_text, read_results
-from tui.sanitise import wrap
+from tui.result_rows import FAMILIES, POOLED, Figure, Results, figure_lines, read_results
 from tui.screens.list_place import ListPlace
 from tui.widgets.line import Line
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Column, Row, Rows
 
-LABEL = 25
-WIDEST, NARROWEST = 19, 10
-"""Cells of an arm's column: enough for a difference with its interval, at least for a count with its share."""
+LABEL, LABEL_NARROW = 20, 14
+"""Cells of the label at least, from 80 columns on and below."""
+WIDEST, NARROWEST = 17, 9
+"""Cells of an arm's column: enough for a difference with its interval, at least for a share."""
+LINES_OF_A_FIGURE = 1000
+"""Row ids of a figure's lines start at a multiple of this."""
+POOLED_WIDTH = 8
+"""Cells of the column over all arms beside those of the arms: the value alone."""
 
 
 async def read_arms(desk: Desk) -> ArmsScreen:
@@ -72,7 +76,7 @@ class ArmsScreen(ListPlace):
         await self.pane.settled()
         row = self.pane.table.current
         if row is not None:
-            await self.session.open_record(FigureScreen(self, self._figures()[row.row_id // 100]))
+            await self.session.open_record(FigureScreen(self, self._figures()[row.row_id // LINES_OF_A_FIGURE]))
 
     def _change_tab(self, by: int) -> None:
         self._wishes[self._tab] = self.pane.wish
@@ -107,36 +111,35 @@ class ArmsScreen(ListPlace):
             return "blinded, so pooled over all arms"
         return "differences are descriptive, not adjusted" if len(self._results.arms) > 1 else ""
 
-    def _arm_width(self) -> int:
-        count = max(1, len(self._results.arms))
-        return max(NARROWEST, min(WIDEST, (self.size.width - 1 - LABEL) // count - 1))
+    def _widths(self) -> list[int]:
+        """Cells of each arm's column."""
+        arms = self._results.arms
+        if len(arms) < 2:
+            return [WIDEST] * len(arms)
+        pooled = POOLED in arms
+        room = self.size.width - 1 - (LABEL if self.size.width >= 80 else LABEL_NARROW)
+        each = (room - (POOLED_WIDTH + 1) * pooled) // (len(arms) - pooled) - 1
+        width = max(NARROWEST, min(WIDEST, each))
+        return [POOLED_WIDTH if arm == POOLED else width for arm in arms]
 
     def _columns(self) -> list[Column]:
-        width = self._arm_width()
-        columns = [Column("label", "", LABEL, grow=True)]
-        for place, arm in enumerate(self._results.arms):
+        columns = [Column("label", "", LABEL_NARROW, grow=True)]
+        for place, (arm, width) in enumerate(zip(self._results.arms, self._widths(), strict=True)):
             title = "all arms" if arm == POOLED else self.glyphs.text(arm)
             columns.append(Column(f"arm {place}", title, width, ">", leaves=place))
         return columns
 
     def _open(self, wish: Wish) -> Rows:
-        width, words = self._arm_width(), wish.filter.lower().split()
+        arms, widths, words = self._results.arms, self._widths(), wish.filter.lower().split()
+        label = self.size.width - 1 - sum(width + 1 for width in widths)
         rows: list[Row] = []
         for number, figure in enumerate(self._figures()):
             if not all(word in figure.searched for word in words):
                 continue
-            label = f"{'  ' * figure.level}{figure.label}"
-            cells = [cell_text(figure.values.get(arm), width) for arm in self._results.arms]
-            if figure.sentence and not any(row["value"] is not None for row in figure.values.values()):
-                # A sentence takes the room of the columns; one longer than the screen goes on below.
-                said = wrap(f"{label.strip()}: not assessable: {_reason(figure.sentence)}", self.size.width - 5)
-                for part, text in enumerate(said):
-                    indent = "  " * figure.level + ("  " if part else "")
-                    rows.append(Row(100 * number + part, ("",) * (1 + len(cells)), span=indent + text))
-            else:
-                rows.append(Row(100 * number, (label, *cells)))
+            for part, line in enumerate(figure_lines(figure, arms, label, widths, self.size.width - 2)):
+                row_id = LINES_OF_A_FIGURE * number + part
+                if isinstance(line, str):
+                    rows.append(Row(row_id, ("",) * (1 + len(arms)), span=line))
+                else:
+                    rows.append(Row(row_id, (line[0], *line[1])))
         return FixedRows(rows)
-
-
-def _reason(sentence: str) -> str:
-    return sentence.removeprefix("not assessable:").strip()

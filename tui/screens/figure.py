@@ -59,7 +59,7 @@ class FigureScreen(Place):
             ]
             unit = row["unit"]
             value = "" if row["value"] is None else format_value(row["value"], unit)
-            self._write(lines, "value", f"{value} {unit if unit not in (None, '%') else ''}".strip())
+            self._write(lines, "value", f"{value} {unit if unit not in (None, '1', '%') else ''}".strip())
             if row["lower"] is not None and row["upper"] is not None:
                 level = f"{100 * row['level']:g} % interval" if row["level"] else "interval"
                 self._write(lines, level, f"{format_value(row['lower'], unit)} to {format_value(row['upper'], unit)}")

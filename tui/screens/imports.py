@@ -35,10 +35,13 @@ QUARANTINE_COLUMNS = (
 )
 
 
+BY_NAME = Wish(sort="file")
+
+
 async def read_imports(desk: Desk) -> ImportsScreen:
     """The screen, with its files read."""
     files, quarantine = await desk.pages.run(lambda: (_files(desk), _quarantine(desk)))
-    rows = await desk.pages.run(lambda: (files.open(Wish()), quarantine.open(Wish())))
+    rows = await desk.pages.run(lambda: (files.open(BY_NAME), quarantine.open(Wish())))
     return ImportsScreen(desk, (files, quarantine), rows)
 
 
@@ -54,7 +57,7 @@ class ImportsScreen(ListPlace):
         self._counts = (rows[0].count, rows[1].count)
         self._first_rows = rows[0]
         self._tab = 0
-        self._kept = [(Wish(), 0), (Wish(), 0)]
+        self._kept = [(BY_NAME, 0), (Wish(), 0)]
         self._tabs = Line(self.glyphs)
 
     @property

@@ -53,13 +53,14 @@ EVENTS = (
     Column("severity", "severity", 8, letter="v"),
     Column("serious", "SAE", 3, letter="s"),
     Column("causality", "causality", 9, letter="c", leaves=2),
-    *SOURCE,
+    Column("file", "file", 9, letter="f", leaves=4),
+    Column("line", "line", 4, ">", letter="l", leaves=5),
 )
 DEVICES = (
     Column("start", "from", 16, letter="b", show=show_minute),
     Column("until", "until", 10, letter="u", leaves=1, show=show_day),
-    Column("device", "device", 14, letter="d"),
-    Column("what", "what", 18, letter="w", grow=True),
+    Column("device", "device", 13, letter="d"),
+    Column("what", "what", 20, letter="w", grow=True),
     *SOURCE,
 )
 
