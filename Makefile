@@ -43,7 +43,7 @@ $(BIN)/python:
 
 .venv/tools.stamp: requirements-dev.lock .venv/program.stamp
 	@echo 'Installing the test tools (about a minute, once)'
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-build-isolation --use-pep517 --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # ---- use
@@ -69,7 +69,7 @@ test-slow: .venv/tools.stamp
 	$(BIN)/pytest -m slow
 
 bench: .venv/tools.stamp
-	$(BIN)/python tests/bench_import.py
+	$(BIN)/python tests/bench/run.py
 
 # ---- upkeep
 

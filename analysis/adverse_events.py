@@ -35,15 +35,16 @@ class Breakdown:
 
 def breakdowns(events: list[Event]) -> list[Breakdown]:
     """All events first, then those of each seriousness, relation, severity, outcome and action recorded."""
-    serious_rule = "serious as recorded"
-    outcome_rule = (
-        "sensitivity: serious as recorded, or fatal, life-threatening or in hospital by the event's own record"
-    )
+    outcome_rule = "sensitivity: serious as recorded, or fatal by outcome"
+    criteria_rule = "sensitivity: serious as recorded, or fatal, life-threatening or with a stay in hospital"
     kinds = [
         Breakdown(None, None, lambda event: True, True),
-        Breakdown("seriousness", "serious", lambda event: event.serious, True, serious_rule),
+        Breakdown("seriousness", "serious", lambda event: event.serious, True, "serious as recorded"),
         Breakdown("seriousness", "serious_by_outcome", lambda event: event.serious_by_outcome, True, outcome_rule),
-        Breakdown("relation", "related", lambda event: event.related is True, True, "protocol's related causality values"),
+        Breakdown("seriousness", "serious_by_criteria", lambda event: event.serious_by_criteria, True, criteria_rule),
+        Breakdown(
+            "relation", "related", lambda event: event.related is True, True, "protocol's related causality values"
+        ),
         Breakdown("relation", "not related", lambda event: event.related is False, by_term=False),
         Breakdown(
             "relation", "not assessable", lambda event: event.related is None, False, "causality or rule missing", False
@@ -149,7 +150,9 @@ def _incidence_rows(
         for arm, reference in layout.comparators() if kind.compared or (soc, term) == (None, None) else []:
             both = (*counted[arm], *counted[reference])
             contrast = named.within(arm=arm, comparator=reference, subjects=both[0] + both[2])
-            contrast.difference("teae", "risk_difference", _risk_difference(*both), unit="1", method="Miettinen-Nurminen")
+            contrast.difference(
+                "teae", "risk_difference", _risk_difference(*both), unit="1", method="Miettinen-Nurminen"
+            )
             p = _fisher(*both) if both[0] or both[2] else None
             contrast.add("teae", "p_value", p, unit="1", method=FISHER)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from analysis.course import derive_course
-from analysis.cut import cut_frames, effective_cut
-from analysis.dose_log import DoseLog, read_dose_log
+from analysis.cut import effective_cut
+from analysis.dose_counts import DoseCounts
+from analysis.dose_log import DoseLog
 from analysis.frames import Frames
 from analysis.result_rows import ALL_ARMS
 from store.protocol import Protocol
@@ -48,6 +48,7 @@ class StudyView:
     protocol: Protocol
     cut: dt.date | None
     log: DoseLog
+    counts: DoseCounts
     course: pl.DataFrame
     people: dict[str, dict[str, Any]]
     layouts: tuple[Layout, ...]
@@ -63,12 +64,10 @@ class StudyView:
         return self.populations.get(population, frozenset())
 
 
-def study_view(frames: Frames, protocol: Protocol, cutoff: dt.date | None) -> StudyView:
-    """Gather what results share. ``frames`` holds derived tables that were made with the same cut-off."""
-    cut = cut_frames(frames, protocol, cutoff)
-    log = read_dose_log(cut, protocol, for_matching=False)
-    course = derive_course(cut, protocol, log.given_days(), cutoff)
-    people = {row["subject_id"]: row for row in course.iter_rows(named=True)}
+def study_view(
+    frames: Frames, protocol: Protocol, cutoff: dt.date | None, course: pl.DataFrame, log: DoseLog, counts: DoseCounts
+) -> StudyView:
+    """Gather what results share. ``frames`` is cut already and holds the small derived tables."""
     membership = frames("population", ["population", "subject_id", "member", "rule"]).sort("population", "subject_id")
     populations: dict[str, set[str]] = {}
     rules: dict[str, str] = {}
@@ -78,16 +77,22 @@ def study_view(frames: Frames, protocol: Protocol, cutoff: dt.date | None) -> St
         if member:
             group.add(subject_id)
     return StudyView(
-        frames=cut,
+        frames=frames,
         protocol=protocol,
         cut=effective_cut(protocol, cutoff),
         log=log,
+        counts=counts,
         course=course,
-        people=people,
+        people={row["subject_id"]: row for row in course.iter_rows(named=True)},
         layouts=_layouts(protocol, course),
         populations={name: frozenset(group) for name, group in populations.items()},
         rules=rules,
     )
+
+
+def arm_column(protocol: Protocol) -> str:
+    """Column of the course that holds the arm tables are laid out by."""
+    return "arm_code" if protocol.study.arm_assignment == "planned" else "actual_arm_code"
 
 
 def _layouts(protocol: Protocol, course: pl.DataFrame) -> tuple[Layout, ...]:
@@ -99,9 +104,7 @@ def _layouts(protocol: Protocol, course: pl.DataFrame) -> tuple[Layout, ...]:
 
 
 def _layout(protocol: Protocol, course: pl.DataFrame, assignment: str, column: str) -> Layout:
-    arm_of = {
-        subject_id: arm for subject_id, arm in course.select("subject_id", column).iter_rows() if arm is not None
-    }
+    arm_of = {subject_id: arm for subject_id, arm in course.select("subject_id", column).iter_rows() if arm is not None}
     named = [arm.code for arm in protocol.arm]
     arms = tuple(dict.fromkeys([*named, *sorted(set(arm_of.values()))]))
     # In a crossover an arm is a sequence and each subject their own control; in a cluster trial subjects are not

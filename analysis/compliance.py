@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis.arms import StudyView
 from analysis.clustered import mean_interval, welch_difference
-from analysis.compliance_cells import ComplianceCell, compliance_cells
+from analysis.compliance_cells import ComplianceCell
 from analysis.differences import miettinen_nurminen
 from analysis.dose_log import canonical_drug
 from analysis.enrolment import distribution
@@ -81,7 +81,7 @@ def compute_compliance(view: StudyView) -> ResultRows:
     """
     members = view.members("compliance_evaluable")
     out = result_rows("compliance", "compliance_evaluable" if members else "safety", view.cut)
-    cells = [cell for cell in compliance_cells(view) if cell.subject_id in members]
+    cells = [cell for cell in view.counts.compliance if cell.subject_id in members]
     recorded = _recorded(view)
     for key in sorted({_stratum(view, cell) for cell in cells}, key=lambda key: tuple(part or "" for part in key)):
         own = {cell.subject_id: cell for cell in cells if _stratum(view, cell) == key}
@@ -111,9 +111,7 @@ def _recorded(view: StudyView) -> set[tuple[str, str | None]]:
     return {(subject, canonical_drug(drug, view.protocol)) for subject, drug in plans.iter_rows()}
 
 
-def _window_rule(
-    view: StudyView, cells: Sequence[ComplianceCell], recorded: set[tuple[str, str | None]]
-) -> str:
+def _window_rule(view: StudyView, cells: Sequence[ComplianceCell], recorded: set[tuple[str, str | None]]) -> str:
     if all((cell.subject_id, cell.drug) in recorded for cell in cells):
         return "planned doses as the data record them"
     rules = [rule for rule in view.protocol.dosing if canonical_drug(rule.drug, view.protocol) == cells[0].drug]
@@ -139,7 +137,8 @@ def _parameter_rows(
         found = mean_interval(shares[arm])
         out.interval(
             parameter.name, "mean_of_subjects", found, arm=arm, subjects=len(shares[arm]), unit="1",
-            numerator=math.fsum(shares[arm]), denominator=len(shares[arm]), method="mean of the subjects' shares, t interval",
+            numerator=math.fsum(shares[arm]), denominator=len(shares[arm]),
+            method="mean of the subjects' shares, t interval",
         )  # fmt: skip
         if parameter.name == DEFAULT:
             for statistic, value in _spread(shares[arm]).items():
@@ -160,7 +159,9 @@ def _parameter_rows(
 def _spread(shares: list[float]) -> dict[str, float | None]:
     collected = ResultRows({})
     distribution(collected, "", shares)
-    return {row["statistic"]: row["value"] for row in collected.rows if row["statistic"] in ("sd", "median", "min", "max")}
+    return {
+        row["statistic"]: row["value"] for row in collected.rows if row["statistic"] in ("sd", "median", "min", "max")
+    }
 
 
 def _planned_rows(out: ResultRows, view: StudyView, groups: list[tuple[str, list[ComplianceCell]]]) -> None:
@@ -170,9 +171,7 @@ def _planned_rows(out: ResultRows, view: StudyView, groups: list[tuple[str, list
     for arm, cells in groups:
         if arm == ALL_ARMS:
             if not waiting:
-                out.share(
-                    "compliance_planned", given, total, arm=arm, subjects=len(cells), doses=total, method=method
-                )
+                out.share("compliance_planned", given, total, arm=arm, subjects=len(cells), doses=total, method=method)
             continue
         found = view.protocol.arm_of(arm)
         series = _planned_series(view, cells[0], arm)
@@ -181,7 +180,9 @@ def _planned_rows(out: ResultRows, view: StudyView, groups: list[tuple[str, list
         ]
         if any(count is None for count in counts):
             waiting = True
-            sentence = missing_schedule(view.protocol, arm) or "not assessable: the protocol plans no doses of this drug"
+            sentence = (
+                missing_schedule(view.protocol, arm) or "not assessable: the protocol plans no doses of this drug"
+            )
             out.not_assessable("compliance_planned", sentence, arm=arm, subjects=len(cells))
             continue
         planned = sum(count for count in counts if count is not None)

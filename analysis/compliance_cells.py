@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from analysis.arms import StudyView
 from analysis.dose_log import Int32, Int64, Mask, categories, codes, day_number, encoded
 from analysis.dose_tables import EXTRA, HELD, LATE, MISSED, STATUS, TAKEN, UNMONITORED
 
-BLOCK = 1_000_000
+MATCH_COLUMNS = ("subject_id", "status", "dose_date", "drug", "channel")
+"""Columns of dose_match that counting needs."""
 
 
 @dataclass(frozen=True)
@@ -48,44 +49,33 @@ class ComplianceCell:
         return self.given + self.missed + self.unmonitored
 
 
-def compliance_cells(view: StudyView) -> list[ComplianceCell]:
-    """Count table dose_match per subject and series, by subject, drug and channel.
+def count_doses(matched: pl.DataFrame, course: dict[str, dict[str, Any]]) -> list[ComplianceCell]:
+    """Count rows of dose_match (whole subjects) per subject and series, by subject, drug and channel.
 
-    Days are dosing days: a day counts when at least one dose was expected and all of it was monitored; the doses of
-    the day are those given for its plans plus its extra ones.
+    ``course``: subject -> course of the subject. Days are dosing days: a day counts when at least one dose was
+    expected and all of it was monitored; the doses of the day are those given for its plans plus its extra ones.
     """
-    rows = view.frames("dose_match", ["subject_id", "status", "dose_date", "drug", "channel"])
-    if not rows.height:
+    if not matched.height:
         return []
-    rows = pl.DataFrame([encoded(column) for column in rows.iter_columns()])
+    rows = pl.DataFrame([encoded(matched[name]) for name in MATCH_COLUMNS])
     subject, day = codes(rows["subject_id"]), rows["dose_date"].to_physical().to_numpy().astype(np.int64)
     drugs, channels = categories(rows["drug"]), categories(rows["channel"])
     series = (codes(rows["drug"]) + 1) * (len(channels) + 1) + codes(rows["channel"]) + 1
     of_category = np.array([STATUS.index(name) for name in categories(rows["status"])], dtype=np.int64)
     status = of_category[codes(rows["status"])]
-    names = categories(rows["subject_id"])
-    bounds = _bounds(view, names)
     if _unsorted(subject, series, day):
         order = np.lexsort((day, series, subject))
         subject, series, day, status = subject[order], series[order], day[order], status[order]
+    names = categories(rows["subject_id"])
     cells: list[ComplianceCell] = []
-    begin = 0
-    while begin < subject.size:
-        end = min(begin + BLOCK, subject.size)
-        end = int(np.searchsorted(subject, subject[end - 1], side="right"))
-        block = slice(begin, end)
-        for number, kind, counts in _count(subject[block], series[block], day[block], status[block], bounds):
-            drug, channel = divmod(kind, len(channels) + 1)
-            cells.append(
-                ComplianceCell(
-                    names[number],
-                    drugs[drug - 1] if drug else None,
-                    channels[channel - 1] if channel else None,
-                    *counts,
-                )
+    for number, kind, counts in _count(subject, series, day, status, _bounds(course, names, subject)):
+        drug, channel = divmod(kind, len(channels) + 1)
+        cells.append(
+            ComplianceCell(
+                names[number], drugs[drug - 1] if drug else None, channels[channel - 1] if channel else None, *counts
             )
-        begin = end
-    return sorted(cells, key=lambda cell: (cell.subject_id, cell.drug or "", cell.channel or ""))
+        )
+    return cells
 
 
 def _unsorted(subject: Int32, series: Int32, day: Int64) -> bool:
@@ -97,11 +87,11 @@ def _unsorted(subject: Int32, series: Int32, day: Int64) -> bool:
     return False
 
 
-def _bounds(view: StudyView, names: list[str]) -> Int64:
-    """First dose, last dose and last followed day of each subject, as days since 1970."""
+def _bounds(course: dict[str, dict[str, Any]], names: list[str], subject: Int32) -> Int64:
+    """First dose, last dose and last followed day of the subjects with rows, as days since 1970."""
     bounds = np.zeros((len(names), 3), dtype=np.int64)
-    for number, name in enumerate(names):
-        person = view.people.get(name)
+    for number in subject[np.r_[True, subject[1:] != subject[:-1]]].tolist():
+        person = course.get(names[number])
         if person is None or person["first_dose"] is None or person["followed_to"] is None:
             bounds[number] = (1, 0, 0)
             continue

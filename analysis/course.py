@@ -37,9 +37,7 @@ COURSE_COLUMNS = (
 )
 
 
-def derive_course(
-    frames: Frames, protocol: Protocol, given_days: pl.DataFrame, cutoff: dt.date | None
-) -> pl.DataFrame:
+def derive_course(frames: Frames, protocol: Protocol, given_days: pl.DataFrame, cutoff: dt.date | None) -> pl.DataFrame:
     """One row per subject with `COURSE_COLUMNS`, sorted by subject_id.
 
     ``given_days``: subject_id, first_dose, last_dose, first_at, last_at of the dose events (DoseLog.given_days).
@@ -93,9 +91,7 @@ def derive_course(
     return _ends(course.with_columns(treatment_start=start), protocol, given_days, cutoff).select(COURSE_COLUMNS)
 
 
-def _ends(
-    course: pl.DataFrame, protocol: Protocol, given_days: pl.DataFrame, cutoff: dt.date | None
-) -> pl.DataFrame:
+def _ends(course: pl.DataFrame, protocol: Protocol, given_days: pl.DataFrame, cutoff: dt.date | None) -> pl.DataFrame:
     # An interim transfer fills the reference dates of ongoing subjects too (last contact, last dose): they are ends
     # only of a subject whose status says so.
     ended = pl.col("status").cast(pl.String).is_in(["completed", "discontinued", "died"]).fill_null(False)

@@ -79,9 +79,7 @@ def _subject(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
         changes.append(pl.lit(None, dtype=frame.schema["status"]).alias("status"))
     frame = frame.with_columns(changes)
     return frame.with_columns(
-        pl.when(pl.col(name) <= day).then(pl.col(name)).alias(name)
-        for name in _SUBJECT_DATES
-        if name in frame.columns
+        pl.when(pl.col(name) <= day).then(pl.col(name)).alias(name) for name in _SUBJECT_DATES if name in frame.columns
     )
 
 
@@ -101,9 +99,7 @@ def _adverse_event(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
 
 
 _RULES: dict[str, _Rule] = {
-    "subject": _Rule(
-        ("consent_date", "enrolled_date", "reference_start", "first_treatment", "death_date"), _subject
-    ),
+    "subject": _Rule(("consent_date", "enrolled_date", "reference_start", "first_treatment", "death_date"), _subject),
     "subject_element": _Rule(("start_date",), _open_ended("start_date", "end_date", clip=False)),
     "dose_event": _Rule(("start_local",), _until("start_local")),
     "planned_dose_recorded": _Rule(("planned_at",), _until("planned_at")),

@@ -1,28 +1,33 @@
-"""Everything derived from what was received: the tables the results are computed from."""
+"""Everything derived from what was received: the tables results are computed from."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import polars as pl
 
+from analysis.arms import StudyView, arm_column, study_view
 from analysis.course import derive_course
 from analysis.cut import cut_frames
+from analysis.dose_counts import DoseCounter, subject_facts
 from analysis.dose_log import DoseLog, read_dose_log
 from analysis.dose_match import DoseMatcher
 from analysis.dose_tables import dose_match_frame, planned_dose_frame
 from analysis.emergent import derive_adverse_events
-from analysis.frames import Frames
+from analysis.frames import DerivedFrames, Frames
 from analysis.monitoring import derive_monitoring
 from analysis.periods import derive_treatment_periods
-from analysis.plan import Planner, derive_holds, recorded_plans, series_of
-from analysis.populations import DoseFacts, derive_populations
+from analysis.plan import Planner, series_of
+from analysis.populations import derive_populations
+from analysis.recorded_plans import derive_holds, recorded_plans
 from analysis.schedule import Amounts, to_us
 from store.protocol import Protocol
 
+Keep = Callable[[str, pl.DataFrame], None]
+"""Takes rows of a derived table: table name and rows, several times for the large tables."""
 
 Item = TypeVar("Item")
 
@@ -33,44 +38,54 @@ def derive_study(frames: Frames, protocol: Protocol, cutoff: dt.date | None) -> 
 
     ``cutoff``: event date in the site's zone; events on the day count, and person-time, planned doses and
     populations are derived anew. None is the protocol's data cut, else all data. Text of the two dose tables is
-    Enum typed (1 to 4 bytes a value). At 7,000,000 doses: see the module dose_match for memory.
+    Enum typed (1 to 4 bytes a value); 7,000,000 doses with as many plans make tables of 1.4 GB. Where that is too
+    much, or results are wanted too, use analysis.results.analyse_study.
     """
     parts: dict[str, list[pl.DataFrame]] = {}
-    for name, frame in derive_study_parts(frames, protocol, cutoff):
-        parts.setdefault(name, []).append(frame)
-    return {name: frames[0] if len(frames) == 1 else pl.concat(frames) for name, frames in parts.items()}
+    derive_parts(frames, protocol, cutoff, lambda name, rows: parts.setdefault(name, []).append(rows))
+    return {name: rows[0] if len(rows) == 1 else pl.concat(rows) for name, rows in parts.items()}
 
 
-def derive_study_parts(
-    frames: Frames, protocol: Protocol, cutoff: dt.date | None
-) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The same tables as (table, rows) parts; planned_dose and dose_match come in several, by runs of subjects.
+def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, keep: Keep) -> StudyView:
+    """Hand every derived table to ``keep`` as it is made, and return what results are computed from.
 
-    For a caller who writes each part away before the next is made: the dose tables are then never held whole.
+    planned_dose and dose_match come in parts of whole subjects, in order, and are not held afterwards.
     """
     cut = cut_frames(frames, protocol, cutoff)
     recorded = recorded_plans(cut, protocol)
-    log = read_dose_log(cut, protocol, for_matching=True, with_native_key=recorded.height > 0)
+    log = read_dose_log(cut, protocol, with_native_key=recorded.height > 0)
     course = derive_course(cut, protocol, log.given_days(), cutoff)
+    log = log.of_subjects(set(course["subject_id"]))
     periods = derive_treatment_periods(cut, protocol, course)
     holds = derive_holds(recorded, protocol)
     # Without dose events or recorded plans nobody's single doses are monitored (exposure intervals only).
     followed = course if log.height or recorded.height else course.clear()
     monitoring = derive_monitoring(cut, protocol, followed)
-    yield "treatment_period", periods
-    yield "hold", holds
-    yield "monitoring_interval", monitoring
+    keep("treatment_period", periods)
+    keep("hold", holds)
+    keep("monitoring_interval", monitoring)
     planner = _planner(cut, protocol, course, periods, recorded, log)
     matcher = DoseMatcher(protocol, planner, log, recorded, periods, holds, monitoring)
-    facts = DoseFacts()
-    for chunk, labels in _ahead(matcher.chunks()):
-        yield "planned_dose", planned_dose_frame(chunk, labels)
-        matched = dose_match_frame(chunk, labels, matcher.log)
-        facts.add(matched)
-        yield "dose_match", matched
-    facts.add_log(matcher.log)
-    yield "population", derive_populations(cut, protocol, course, facts)
-    yield "adverse_event_derived", derive_adverse_events(cut, protocol, course)
+    people = {person["subject_id"]: person for person in planner.people}
+    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)))
+    # Three hands: one matches the next chunk, one counts the last, this one makes rows and writes them away. Chunks
+    # are counted in their order, so that nothing depends on which hand is faster.
+    with ThreadPoolExecutor(max_workers=1) as counting:
+        counted = counting.submit(lambda: None)
+        for chunk, labels in _ahead(matcher.chunks()):
+            matched = dose_match_frame(chunk, labels, matcher.log)
+            counted.result()
+            counted = counting.submit(counter.add, matched, matcher.log.part(chunk.rows))
+            keep("planned_dose", planned_dose_frame(chunk, labels))
+            keep("dose_match", matched)
+        counted.result()
+    counts = counter.finish(matcher.log)
+    populations = derive_populations(cut, protocol, course, counts)
+    events = derive_adverse_events(cut, protocol, course)
+    keep("population", populations)
+    keep("adverse_event_derived", events)
+    derived = {"treatment_period": periods, "population": populations, "adverse_event_derived": events}
+    return study_view(DerivedFrames(cut, derived), protocol, cutoff, course, log, counts)
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -107,11 +122,11 @@ def _planner(
         amounts=Amounts(),
         doses_logged=bool(log.schedulable.any()),
         date_only=bool(log.height) and bool(log.date_only.all()),
-        open_until_us=to_us(last_at) if last_at is not None and _nothing_states_the_end(protocol, course) else None,
+        open_until_us=to_us(last_at) if last_at is not None and _nothing_states_the_end(course) else None,
     )
 
 
-def _nothing_states_the_end(protocol: Protocol, course: pl.DataFrame) -> bool:
+def _nothing_states_the_end(course: pl.DataFrame) -> bool:
     ongoing = course.filter(pl.col("recorded_end").is_null())
     return bool((ongoing["followed_basis"] == "last day with a dose event in the study").any())
 

@@ -7,7 +7,7 @@ read one column at a time and kept as an Enum of the values that occur (1 byte f
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,7 @@ def _as_enum(values: pl.Series) -> pl.Series:
     return values.cast(pl.Enum(values.unique().cast(pl.String).drop_nulls().sort()))
 
 
-def read_aligned(
-    frames: Frames, table: str, together: Sequence[str], texts: Sequence[str]
-) -> pl.DataFrame:
+def read_aligned(frames: Frames, table: str, together: Sequence[str], texts: Sequence[str]) -> pl.DataFrame:
     """Columns of a large table, encoded: `together` in one call, `texts` one at a time so that one is held as text.
 
     Relies on Frames giving rows in the declared order at every call; each call brings `line` along as a check,
@@ -142,6 +140,23 @@ class DoseLog:
     def height(self) -> int:
         return self.events.height
 
+    def part(self, rows: slice) -> DoseLog:
+        """Some rows of the log."""
+        return DoseLog(
+            self.events[rows], self.given[rows], self.schedulable[rows], self.date_only[rows], self.cancelled[rows]
+        )
+
+    def of_subjects(self, known: Collection[str]) -> DoseLog:
+        """The log without doses of subjects who are not (or, at a cut-off, not yet) in the study."""
+        names = categories(self.events["subject_id"])
+        if all(name in known for name in names):
+            return self
+        keep = among(self.events["subject_id"], [name for name in names if name in known])
+        return DoseLog(
+            self.events.filter(pl.Series(keep)), self.given[keep], self.schedulable[keep], self.date_only[keep],
+            self.cancelled[keep],
+        )  # fmt: skip
+
     def is_blank(self, column: str) -> bool:
         """Whether the column holds no value at all."""
         return self.events[column].null_count() == self.events.height
@@ -163,7 +178,7 @@ class DoseLog:
 
 
 def read_dose_log(
-    frames: Frames, protocol: Protocol, *, for_matching: bool, with_native_key: bool = False
+    frames: Frames, protocol: Protocol, *, for_matching: bool = True, with_native_key: bool = False
 ) -> DoseLog:
     """The dose events as a `DoseLog`; at 7,000,000 rows about 350 MB with two amount columns filled.
 
@@ -219,5 +234,8 @@ def read_dose_log(
 def among(values: pl.Series, wanted: Sequence[str]) -> Mask:
     """Which values of an encoded column are one of `wanted`; NULL is not."""
     # One flag per category, and a last one for NULL (code -1).
-    flags = np.array([*(name in wanted for name in categories(values)), False], dtype=np.bool_)
+    chosen = set(wanted)
+    flags = np.array([*(name in chosen for name in categories(values)), False], dtype=np.bool_)
+    if not flags.any() or (flags[:-1].all() and not values.null_count()):
+        return np.full(values.len(), flags[0])
     return np.asarray(flags[codes(values)], dtype=np.bool_)

@@ -6,7 +6,7 @@ At 7,000,000 planned doses the two tables take about 1.1 GB; the arrays of a chu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,32 +17,13 @@ from analysis.dose_log import DAY_US, DoseLog, Int32, Int64, Mask, categories, c
 from analysis.dose_tables import HELD, LATE, MISSED, TAKEN, UNMONITORED, Labels, MatchedDoses
 from analysis.matching import match_events
 from analysis.monitoring import monitored_days
-from analysis.plan import Planner, period_of_days, recorded_times
+from analysis.plan import Planner, period_of_days
+from analysis.recorded_plans import Plans, recorded_as_plans
 from analysis.schedule import Span, Times, span_times
 from store.protocol import Protocol
 
-CHUNK_ROWS = 500_000
+CHUNK_ROWS = 400_000
 """Planned doses plus dose events of a chunk of subjects (a subject is never split)."""
-
-
-@dataclass
-class _Plans:
-    """Planned doses of a chunk in subject and time order, with what was recorded about them."""
-
-    times: Times
-    recorded: Mask
-    occurred: Int32
-    """1 taken, 0 not taken, -1 the record does not say."""
-    event: Int64
-    """Row of the dose event that is part of the same record, -1 for none."""
-    reason: Int32
-
-    def take(self, order: Int64) -> _Plans:
-        """The same plans in another order."""
-        times = Times(*(getattr(self.times, name)[order] for name in Times.__dataclass_fields__))
-        return _Plans(
-            times, self.recorded[order], self.occurred[order], self.event[order], self.reason[order]
-        )
 
 
 class DoseMatcher:
@@ -70,7 +51,8 @@ class DoseMatcher:
         self._period_lookup = lookup[:3]
         self._has_periods = np.array([i in lookup[3] for i in range(len(self._ids))], dtype=np.bool_)
         self._number_events()
-        self._number_recorded(recorded)
+        known = recorded.filter(pl.col("subject_id").is_in(self._ids))
+        self._recorded, self._reasons = recorded_as_plans(known, planner, self._numbers, log)
         self._units = self._common_units(recorded)
 
     def _number_events(self) -> None:
@@ -106,59 +88,12 @@ class DoseMatcher:
             for j, channel in enumerate([*channels, None]):
                 for wanted in ((drug, channel), (drug, None)):
                     if wanted in named:
-                        table[i, j] = named.index(wanted)  # type: ignore[arg-type]
+                        table[i, j] = named.index(wanted)
                         break
                     if drug is None and only_drug and (named[0][0], wanted[1]) in named:
                         table[i, j] = named.index((named[0][0], wanted[1]))
                         break
         return np.asarray(table[codes(events["drug"]), codes(events["channel"])], dtype=np.int32)
-
-    def _number_recorded(self, recorded: pl.DataFrame) -> None:
-        known = recorded.filter(pl.col("subject_id").is_in(self._ids))
-        subject = np.array([self._numbers[name] for name in known["subject_id"]], dtype=np.int32)
-        series = np.array(
-            [self._planner.series.index((drug or "", channel)) for drug, channel in known.select("drug", "channel").rows()],
-            dtype=np.int32,
-        )
-        times = recorded_times(known, self._planner, subject, series)
-        reasons = known["reason"].unique().drop_nulls().sort().to_list()
-        self._reasons: list[str] = reasons
-        number = {reason: i for i, reason in enumerate(reasons)}
-        amounts = [
-            self._planner.amounts.number(pair) if pair[0] is not None else -1
-            for pair in known.select("planned_amount", "amount_unit").rows()
-        ]
-        self._recorded = _Plans(
-            Times(times.subject, times.series, times.period, times.at, times.before, times.after,
-                  np.array(amounts, dtype=np.int32)),
-            np.ones(times.size, dtype=np.bool_),
-            known["occurred"].cast(pl.Int32).fill_null(-1).to_numpy(),
-            self._own_events(known),
-            np.array([number.get(reason, -1) for reason in known["reason"]], dtype=np.int32),
-        )  # fmt: skip
-
-    def _own_events(self, recorded: pl.DataFrame) -> Int64:
-        """Row of the dose event in the log that carries the plan's own sequence number on the same day."""
-        if not recorded.height:
-            return np.zeros(0, dtype=np.int64)
-        events = (
-            self.log.events.select(
-                pl.col("subject_id").cast(pl.String),
-                # SDTM: the key of an EC dose is its domain and sequence, the plan carries the sequence.
-                plan_seq=pl.col("native_key").cast(pl.String).str.strip_prefix("EC-"),
-                day=pl.col("start_local").dt.date(),
-            )
-            .with_row_index("event")
-            .filter(pl.Series(self.log.given))
-            .unique(["subject_id", "plan_seq", "day"], keep="first", maintain_order=True)
-        )
-        return (
-            recorded.select("subject_id", "plan_seq", day=pl.col("planned_at").dt.date())
-            .join(events, on=["subject_id", "plan_seq", "day"], how="left", maintain_order="left")["event"]
-            .cast(pl.Int64)
-            .fill_null(-1)
-            .to_numpy()
-        )
 
     def _labels(self) -> Labels:
         return Labels(
@@ -175,6 +110,7 @@ class DoseMatcher:
         spans: list[Span] = []
         first, rows = 0, 0
         bounds = np.searchsorted(self._event_subject, np.arange(len(self._ids) + 1))
+        bounds[0] = 0
         for subject in range(len(self._ids)):
             own = self._planner.spans(subject)
             size = sum(span.count for span in own) + int(bounds[subject + 1] - bounds[subject])
@@ -212,6 +148,7 @@ class DoseMatcher:
             np.concatenate([subject, extra_subject]), np.concatenate([row_day, extra_day])
         )
         return MatchedDoses(
+            rows=rows,
             times=plans.times,
             recorded=plans.recorded,
             reason=plans.reason,
@@ -229,23 +166,26 @@ class DoseMatcher:
             inside=inside,
         )
 
-    def _plans(self, first: int, last: int, spans: list[Span]) -> _Plans:
+    def _plans(self, first: int, last: int, spans: list[Span]) -> Plans:
         """Recorded and generated planned doses of subjects first to last-1, by subject, time and series."""
         known, made = self._recorded, span_times(spans)
         lo, hi = np.searchsorted(known.times.subject, [first, last])
         if lo == hi:
             blank = np.full(made.size, -1, dtype=np.int32)
             none = np.full(made.size, -1, dtype=np.int64)
-            plans = _Plans(made, np.zeros(made.size, dtype=np.bool_), blank, none, blank)
-            return plans if _ascending(made.subject, made.at, made.series) else plans.take(
-                np.lexsort((made.series, made.at, made.subject))
+            plans = Plans(made, np.zeros(made.size, dtype=np.bool_), blank, none, blank)
+            return (
+                plans
+                if _ascending(made.subject, made.at, made.series)
+                else plans.take(np.lexsort((made.series, made.at, made.subject)))
             )
         part = slice(int(lo), int(hi))
         blank = np.full(made.size, -1, dtype=np.int32)
         both = [
-            np.concatenate([getattr(known.times, name)[part], getattr(made, name)]) for name in Times.__dataclass_fields__
+            np.concatenate([getattr(known.times, name)[part], getattr(made, name)])
+            for name in Times.__dataclass_fields__
         ]
-        plans = _Plans(
+        plans = Plans(
             Times(*both),
             np.concatenate([known.recorded[part], np.zeros(made.size, dtype=np.bool_)]),
             np.concatenate([known.occurred[part], blank]),
@@ -253,7 +193,8 @@ class DoseMatcher:
             np.concatenate([known.reason[part], blank]),
         )
         return plans.take(np.lexsort((plans.times.series, plans.times.at, plans.times.subject)))
-    def _amounts(self, plans: _Plans, period: Int32) -> Int32:
+
+    def _amounts(self, plans: Plans, period: Int32) -> Int32:
         """Number of each plan's amount: its own, else what the protocol plans for its series in its period."""
         amount = plans.times.amount.copy()
         lacking = np.flatnonzero(amount < 0)
@@ -297,7 +238,7 @@ class DoseMatcher:
     def _is_monitored(self, subject: Int32, day: Int64) -> Mask:
         return np.asarray((day >= self._monitored_from[subject]) & (day <= self._monitored_to[subject]))
 
-    def _match(self, plans: _Plans, first: int, rows: slice) -> tuple[Int64, Mask]:
+    def _match(self, plans: Plans, first: int, rows: slice) -> tuple[Int64, Mask]:
         """Row of the dose event of each plan (-1: none), and whether it was late."""
         times, own = plans.times, plans.event >= 0
         event = plans.event.copy()
@@ -351,14 +292,15 @@ class DoseMatcher:
         count = len(self._planner.series)
         left = self._event_series[rows] >= 0
         left[event[event >= 0] - rows.start] = False
-        candidates = np.flatnonzero(left) + rows.start
+        candidates: Int64 = np.flatnonzero(left) + rows.start
         if not candidates.size or not subject.size:
-            return candidates[:0]
+            return np.zeros(0, dtype=np.int64)
         planned = np.zeros((int(subject[-1]) - first + 1) * count, dtype=np.bool_)
         planned[(subject - first) * count + series] = True
         group = (self._event_subject[candidates] - first) * count + self._event_series[candidates]
-        inside = group < planned.size
-        return candidates[inside][planned[group[inside]]]
+        candidates, group = candidates[group < planned.size], group[group < planned.size]
+        extra: Int64 = candidates[planned[group]]
+        return extra
 
     def _event_days(self, events: Int64, subject: Int32) -> Int64:
         if not self._event_at.size:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from analysis.arms import StudyView
-from analysis.dose_cells import DoseCells, DoseErrors, Floats, Pairs, count_cells
-from analysis.dose_log import Int32, Mask, among, categories, codes, encoded
-from analysis.populations import ADMISSIBLE_BASES
-from analysis.result_rows import ALL_ARMS
+from analysis.dose_cells import CountedPairs, Floats, Pairs, count_pairs
+from analysis.dose_log import DoseLog, Int32, among, categories, codes, encoded
+from store.protocol import Protocol
 
 Stratum = tuple[str | None, str | None, str | None]
 """Drug, channel, device class."""
+
+ADMISSIBLE_BASES = ("measured", "reported", "rate_x_time", "volume_x_conc")
+"""Bases of a delivered amount that enter percent errors; a form's nominal amount and an inferred one never do."""
+
+MATCH_COLUMNS = (
+    "subject_id",
+    "period_order",
+    "in_period",
+    "drug",
+    "channel",
+    "planned_amount",
+    "programmed_amount",
+    "delivered_amount",
+    "delivered_basis",
+    "source_id",
+    "line",
+)
+"""Columns of dose_match (or of the log) that comparing needs."""
 
 
 @dataclass(frozen=True)
@@ -38,62 +56,118 @@ PAIRS = (
 )
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The doses of one pair, counted, with what their numbers stand for."""
+@dataclass(frozen=True, slots=True)
+class DoseCell:
+    """Doses of one pair in one subject, period and stratum from one source format: counts, and sums in percent."""
 
-    subjects: list[str]
-    arm_of_subject: npt.NDArray[np.int8]
-    periods: dict[tuple[str, int], str]
-    """Arm and period order -> label."""
-    strata: list[Stratum]
-    formats: list[str]
-    cells: DoseCells
-    errors: DoseErrors
-    bases: dict[str, dict[str, int]]
-    """Arm -> basis -> doses with a delivered amount."""
-    outside: dict[str, int]
+    subject_id: str
+    period: int
+    """Period order; -1 none."""
+    stratum: Stratum
+    format: str
+    doses: int
+    assessable: int
+    conforming: int
+    errors: int
+    within: tuple[int, ...]
+    sum_error: float
+    sum_absolute: float
+
+
+@dataclass
+class PairCounts:
+    """All doses of one pair, counted."""
+
+    cells: list[DoseCell] = field(default_factory=list)
+    absolute: dict[tuple[str | None, Stratum], list[Floats]] = field(default_factory=dict)
+    """Arm (None: none) and stratum -> absolute percent errors of the doses, for medians."""
+    bases: Counter[tuple[str | None, str]] = field(default_factory=Counter)
+    """Arm and basis -> doses with a delivered amount; "not stated" where the source says none."""
+    outside: Counter[str] = field(default_factory=Counter)
     """Subject -> doses outside every treatment period."""
-    excluded: int
+    excluded: int = 0
     """Doses left out because the user stopped them part-way."""
+    plan_in_records: bool = False
+    """The planned amounts are those the dose records themselves state; the protocol plans no dose."""
+
+    @property
+    def assessable(self) -> int:
+        return sum(cell.assessable for cell in self.cells)
+
+    def in_order(self) -> PairCounts:
+        """The same, cells by subject, period, stratum and format."""
+        self.cells.sort(key=lambda c: (c.subject_id, c.period, tuple(part or "" for part in c.stratum), c.format))
+        return self
+
+
+@dataclass(frozen=True)
+class SubjectFacts:
+    """What counting looks up by subject and file: arm, device class, source format."""
+
+    arm_of: dict[str, str]
+    class_of: dict[str, str | None]
+    format_of: dict[str, str]
+
+
+def number_or_codes(values: pl.Series) -> Int32 | int:
+    """Codes of an encoded column, or the one code when every row has the same: nothing is then made row by row."""
+    if values.null_count() == values.len():
+        return -1
+    if len(categories(values)) == 1 and not values.null_count():
+        return 0
+    return codes(values)
 
 
 class DoseRows:
-    """Doses of one origin (the matched table or the log), encoded, in subject order; shared by several pairs."""
+    """Doses of one origin (a part of dose_match, or the log), encoded, in subject order; shared by several pairs."""
 
-    def __init__(self, view: StudyView, rows: pl.DataFrame, is_dose: Mask) -> None:
+    def __init__(self, facts: SubjectFacts, rows: pl.DataFrame) -> None:
         rows = pl.DataFrame([encoded(column) for column in rows.iter_columns()])
         subject = codes(rows["subject_id"])
         if bool((subject[1:] < subject[:-1]).any()):
-            order = np.lexsort((rows["line"].fill_null(0).to_numpy(), codes(rows["source_id"]), subject))
-            rows, is_dose, subject = rows[order], is_dose[order], subject[order]
-        self._view = view
+            order = np.lexsort((rows["line"].to_numpy(), codes(rows["source_id"]), subject))
+            rows, subject = rows[order], subject[order]
+        self._facts = facts
         self.rows = rows
-        self.is_dose = is_dose
         self.subject = subject
         self.names = categories(rows["subject_id"])
+        present = subject[np.r_[True, subject[1:] != subject[:-1]]] if subject.size else subject
+        self._present: list[int] = present.tolist()
+        """Numbers of the subjects with rows: a part of a large table names all subjects and holds a few."""
+        self._floats: dict[str, Floats] = {}
+
+    def _numbered(self, of_subject: Mapping[str, str | None]) -> tuple[list[str], Int32]:
+        """Values of the subjects with rows in order, "" for none, and the number of each subject's."""
+        own = {number: of_subject.get(self.names[number]) or "" for number in self._present}
+        values = sorted(set(own.values())) or [""]
+        position = {value: i for i, value in enumerate(values)}
+        numbers = np.zeros(len(self.names) + 1, dtype=np.int32)
+        for number, value in own.items():
+            numbers[number] = position[value]
+        return values, numbers
+
+    @cached_property
+    def _arms(self) -> tuple[list[str], Int32]:
+        return self._numbered(self._facts.arm_of)
 
     @cached_property
     def strata(self) -> tuple[list[Stratum], Int32]:
-        """Distinct (drug, channel, class of the subject's device) in order, and the number of each row's."""
-        rows, people = self.rows, self._view.people
-        classes = sorted({person["device_class"] or "" for person in people.values()})
-        class_of = np.array(
-            [classes.index(people[name]["device_class"] or "") if name in people else 0 for name in self.names],
-            dtype=np.int32,
-        )
+        """Distinct (drug, channel, class of the subject's device), and the number of each row's."""
+        rows = self.rows
+        classes, class_of = self._numbered(self._facts.class_of)
         drugs, channels = categories(rows["drug"]), categories(rows["channel"])
-        combined = (codes(rows["drug"]) + 1) * (len(channels) + 1) + codes(rows["channel"]) + 1
-        combined = combined * len(classes) + class_of[self.subject]
+        series = (number_or_codes(rows["drug"]) + 1) * (len(channels) + 1) + number_or_codes(rows["channel"]) + 1
+        own_class = 0 if len(classes) == 1 else class_of[self.subject]
+        combined = np.broadcast_to(np.asarray(series * len(classes) + own_class, dtype=np.int32), rows.height)
         present = np.zeros((len(drugs) + 1) * (len(channels) + 1) * len(classes), dtype=np.bool_)
-        present[combined] = True
+        present[combined[:1] if combined.strides == (0,) else combined] = True
         distinct = np.flatnonzero(present)
         number = np.zeros(present.size, dtype=np.int32)
         number[distinct] = np.arange(distinct.size)
         strata: list[Stratum] = []
         for value in distinct.tolist():
-            series, device = divmod(value, len(classes))
-            drug, channel = divmod(series, len(channels) + 1)
+            of_series, device = divmod(value, len(classes))
+            drug, channel = divmod(of_series, len(channels) + 1)
             strata.append(
                 (
                     drugs[drug - 1] if drug else None,
@@ -101,128 +175,117 @@ class DoseRows:
                     classes[device] or None,
                 )
             )
-        return strata, number[combined]
+        return strata, number[combined] if combined.strides != (0,) else np.broadcast_to(np.int32(0), rows.height)
 
     @cached_property
     def formats(self) -> tuple[list[str], Int32]:
-        """Source formats in order, and the number of each row's (0 for a row without a source)."""
-        files = dict(self._view.frames("source_file", ["source_id", "format"]).iter_rows())
+        """Source formats, and the number of each row's."""
+        files = self._facts.format_of
         sources = categories(self.rows["source_id"])
         formats = sorted({files.get(source) or "not stated" for source in sources}) or ["not stated"]
         of_category = np.array(
             [*(formats.index(files.get(source) or "not stated") for source in sources), 0], dtype=np.int32
         )
-        return formats, of_category[codes(self.rows["source_id"])]
+        return formats, np.broadcast_to(of_category[number_or_codes(self.rows["source_id"])], self.rows.height)
 
     @cached_property
-    def arm_of_subject(self) -> npt.NDArray[np.int8]:
-        """Position of each subject's arm in the layout; one past the last for none."""
-        layout = self._view.layout
-        return np.array(
-            [layout.arms.index(layout.arm_of[n]) if n in layout.arm_of else len(layout.arms) for n in self.names],
-            dtype=np.int8,
+    def bases(self) -> Counter[tuple[str | None, str]]:
+        """Doses with a delivered amount by arm and basis."""
+        bases = [*categories(self.rows["delivered_basis"]), "not stated"]
+        arms, arm_of = self._arms
+        counted = self.rows["delivered_amount"].is_not_null().to_numpy()
+        code = np.asarray(number_or_codes(self.rows["delivered_basis"]))
+        code = np.broadcast_to(np.where(code < 0, len(bases) - 1, code), self.rows.height)[counted]
+        arm = arm_of[self.subject[counted]]
+        tally = np.bincount(arm * len(bases) + code, minlength=len(arms) * len(bases)).reshape(-1, len(bases))
+        return Counter(
+            {
+                (arm_code or None, basis): int(n)
+                for arm_code, counts in zip(arms, tally, strict=True)
+                for basis, n in zip(bases, counts, strict=True)
+                if n
+            }
         )
 
     @cached_property
-    def bases(self) -> dict[str, dict[str, int]]:
-        """Doses with a delivered amount by arm and basis ("not stated" where the source says none)."""
-        bases = [*categories(self.rows["delivered_basis"]), "not stated"]
-        arms = self._view.layout.arms
-        counted = self.is_dose & self.rows["delivered_amount"].is_not_null().to_numpy()
-        code = codes(self.rows["delivered_basis"])[counted]
-        code = np.where(code < 0, len(bases) - 1, code)
-        arm = self.arm_of_subject[self.subject[counted]].astype(np.int32)
-        tally = np.bincount(arm * len(bases) + code, minlength=(len(arms) + 1) * len(bases)).reshape(-1, len(bases))
-        found = {
-            arm: {basis: int(n) for basis, n in zip(bases, counts, strict=True) if n}
-            for arm, counts in zip([*arms, ""], tally, strict=True)
-        }
-        found[ALL_ARMS] = {basis: int(n) for basis, n in zip(bases, tally.sum(axis=0), strict=True) if n}
-        return found
-
-    @cached_property
-    def outside(self) -> dict[str, int]:
+    def outside(self) -> Counter[str]:
         """Doses outside every treatment period, by subject."""
-        out = self.rows["in_period"].eq(False).fill_null(False).to_numpy() & self.is_dose
-        tally = np.bincount(self.subject[out], minlength=len(self.names)).tolist()
-        return {name: n for name, n in zip(self.names, tally, strict=True) if n}
+        out = self.rows["in_period"].eq(False).fill_null(False).to_numpy()
+        tally = np.bincount(self.subject[out], minlength=len(self.names))
+        return Counter({self.names[number]: int(tally[number]) for number in np.flatnonzero(tally)})
 
     def floats(self, name: str) -> Floats:
         """Amounts as floats, NaN where not reported."""
-        return self.rows[name].cast(pl.Float64).fill_null(math.nan).to_numpy()
+        if name not in self._floats:
+            self._floats[name] = self.rows[name].cast(pl.Float64).fill_null(math.nan).to_numpy()
+        return self._floats[name]
+
+    def has(self, pair: DosePair) -> bool:
+        """Whether any dose can have both amounts."""
+        height = self.rows.height
+        return all(self.rows[name].null_count() < height for name in (pair.compared, pair.reference))
+
+    def count(self, pair: DosePair, protocol: Protocol, into: PairCounts) -> None:
+        """Compare a pair's amounts dose by dose and add the counts."""
+        rows, basis = self.rows, self.rows["delivered_basis"]
+        strata, stratum = self.strata
+        formats, source = self.formats
+        everything = np.broadcast_to(np.bool_(True), rows.height)
+        of_delivery = pair.compared == "delivered_amount"
+        period = rows["period_order"]
+        counted = count_pairs(
+            Pairs(
+                subject=self.subject,
+                period=np.broadcast_to(np.int32(-1), rows.height)
+                if period.null_count() == rows.height
+                else period.cast(pl.Int32).fill_null(-1).to_numpy(),
+                stratum=stratum,
+                source=source,
+                compared=self.floats(pair.compared),
+                reference=self.floats(pair.reference),
+                comparable=~among(basis, ["inferred_equal", "none"]) if of_delivery else everything,
+                measurable=among(basis, ADMISSIBLE_BASES) | basis.is_null().to_numpy() if of_delivery else everything,
+            ),
+            protocol.accuracy.conformity_pct,
+            protocol.accuracy.within_pct,
+        )
+        self._add_cells(counted, strata, formats, into)
+        self._add_absolute(counted, strata, into)
+        into.bases += self.bases
+        into.outside += self.outside
+
+    def _add_cells(self, counted: CountedPairs, strata: list[Stratum], formats: list[str], into: PairCounts) -> None:
+        rows: list[Any] = [counted.keys.tolist(), counted.counts.tolist(), counted.sums.tolist()]
+        for (subject, period, stratum, source), counts, (error, absolute) in zip(*rows, strict=True):
+            doses, assessable, conforming, errors, *within = counts
+            into.cells.append(
+                DoseCell(
+                    self.names[subject], period, strata[stratum], formats[source], doses, assessable, conforming,
+                    errors, tuple(within), error, absolute,
+                )
+            )  # fmt: skip
+
+    def _add_absolute(self, counted: CountedPairs, strata: list[Stratum], into: PairCounts) -> None:
+        arms, arm_of = self._arms
+        key = arm_of[counted.error_subject]
+        if len(strata) > 1:
+            key = key * len(strata) + counted.error_stratum
+        # Sorted by key once (stable: dose order stays), then cut: cheaper than one mask per arm.
+        order = np.argsort(key.astype(np.int16), kind="stable")
+        sizes = np.bincount(key, minlength=len(arms) * len(strata))
+        ends = np.cumsum(sizes)
+        ordered = counted.absolute[order]
+        for number in np.flatnonzero(sizes).tolist():
+            arm, stratum = divmod(number, len(strata))
+            part = ordered[ends[number] - sizes[number] : ends[number]]
+            into.absolute.setdefault((arms[arm] or None, strata[stratum]), []).append(part)
 
 
-def matched_rows(view: StudyView) -> DoseRows | None:
-    """Doses of table dose_match (with or without a plan); None where the table has none."""
-    rows = view.frames(
-        "dose_match",
-        [
-            "subject_id", "period_order", "in_period", "drug", "channel", "planned_amount", "programmed_amount",
-            "delivered_amount", "delivered_basis", "source_id", "line",
-        ],
-    )  # fmt: skip
-    is_dose = rows["source_id"].is_not_null().to_numpy()
-    return DoseRows(view, rows, is_dose) if bool(is_dose.any()) else None
-
-
-def logged_rows(view: StudyView) -> DoseRows | None:
-    """Given doses straight from the log, with the amounts their own records state; None without any."""
-    log = view.log
-    if not log.height:
-        return None
+def logged_rows(facts: SubjectFacts, log: DoseLog) -> DoseRows:
+    """Given doses straight from the log, with the amounts their own records state."""
     rows = log.events.select(
-        "subject_id", "drug", "channel", "planned_amount", "programmed_amount", "delivered_amount",
-        "delivered_basis", "source_id", "line",
-        period_order=pl.lit(None, dtype=pl.Int32), in_period=pl.lit(None, dtype=pl.Boolean),
+        pl.lit(None, dtype=pl.Int32).alias("period_order"), pl.lit(None, dtype=pl.Boolean).alias("in_period"),
+        *(name for name in MATCH_COLUMNS if name not in ("period_order", "in_period")),
     )  # fmt: skip
-    return DoseRows(view, rows, log.given & ~log.cancelled)
-
-
-def compare(view: StudyView, pair: DosePair, doses: DoseRows | None) -> Compared | None:
-    """Compare a pair's amounts dose by dose; None where no dose can have both."""
-    if doses is None:
-        return None
-    rows = doses.rows
-    if any(rows[name].null_count() == rows.height for name in (pair.compared, pair.reference)):
-        return None
-    strata, stratum = doses.strata
-    formats, source = doses.formats
-    basis = rows["delivered_basis"]
-    everything = np.ones(rows.height, dtype=np.bool_)
-    of_delivery = pair.compared == "delivered_amount"
-    pairs = Pairs(
-        subject=doses.subject,
-        period=rows["period_order"].cast(pl.Int32).fill_null(-1).to_numpy(),
-        stratum=stratum,
-        source=source,
-        compared=doses.floats(pair.compared),
-        reference=doses.floats(pair.reference),
-        is_dose=doses.is_dose,
-        comparable=~among(basis, ["inferred_equal", "none"]) if of_delivery else everything,
-        measurable=among(basis, ADMISSIBLE_BASES) | basis.is_null().to_numpy() if of_delivery else everything,
-    )
-    accuracy = view.protocol.accuracy
-    cells, errors = count_cells(pairs, accuracy.conformity_pct, accuracy.within_pct)
-    return Compared(
-        subjects=doses.names,
-        arm_of_subject=doses.arm_of_subject,
-        periods=period_labels(view),
-        strata=strata,
-        formats=formats,
-        cells=cells,
-        errors=errors,
-        bases=doses.bases,
-        outside=doses.outside,
-        excluded=0 if pair.from_plan else int((view.log.given & view.log.cancelled).sum()),
-    )
-
-
-def period_labels(view: StudyView) -> dict[tuple[str, int], str]:
-    """Label of each arm's period by order; of all arms together only where every arm with it calls it the same."""
-    labels = dict[tuple[str, int], str]()
-    shared: dict[int, set[str]] = {}
-    rows = view.frames("treatment_period", ["arm_code", "period_order", "period"]).unique().sort(pl.all())
-    for arm, order, label in rows.iter_rows():
-        labels[arm, order] = label
-        shared.setdefault(order, set()).add(label)
-    return labels | {(ALL_ARMS, order): names.pop() for order, names in shared.items() if len(names) == 1}
+    counted = log.given & ~log.cancelled
+    return DoseRows(facts, rows if bool(counted.all()) else rows.filter(pl.Series(counted)))

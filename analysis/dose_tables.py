@@ -52,10 +52,11 @@ class Labels:
 class MatchedDoses:
     """A chunk of subjects: planned doses (``times`` and arrays of their length), then dose events without a plan.
 
-    ``event`` is the row of the matched dose event in the log, -1 for none. ``row_period`` and ``inside`` (1, 0, or
-    -1 not known) cover the planned doses followed by the extra ones.
+    ``rows`` are all rows of these subjects in the log. ``event`` is the row of the matched dose event in the log, -1
+    for none. ``row_period`` and ``inside`` (1, 0, or -1 not known) cover the planned doses followed by the extra ones.
     """
 
+    rows: slice
     times: Times
     recorded: Mask
     reason: Int32
@@ -151,7 +152,9 @@ def dose_match_frame(doses: MatchedDoses, labels: Labels, log: DoseLog) -> pl.Da
     # A column without a value anywhere (no volume, no planned amount on the record) is not worth gathering.
     given = log.events.select(
         pl.col(name).gather(index) for name in EVENT_COLUMNS if not log.is_blank(name)
-    ).with_columns(pl.lit(None, dtype=log.events.schema[name]).alias(name) for name in EVENT_COLUMNS if log.is_blank(name))
+    ).with_columns(
+        pl.lit(None, dtype=log.events.schema[name]).alias(name) for name in EVENT_COLUMNS if log.is_blank(name)
+    )
     day_only = joined(doses.recorded & (times.after == DAY_US - 1), 0).astype(np.bool_)
     timed = (event >= 0) & ~day_only & ~_at(log.date_only, event)
     frame = given.with_columns(
@@ -214,8 +217,10 @@ def with_comparison(frame: pl.DataFrame, limit_pct: float) -> pl.DataFrame:
     frame = frame.with_columns(**columns, comparable=comparable)
     planned, delivered = pl.col("planned_amount").cast(pl.Float64), pl.col("delivered_amount").cast(pl.Float64)
     # The margin keeps a dose exactly at the limit inside: 5.000 % is not 5 % in binary.
-    within = pl.when(planned == 0).then(delivered == 0).otherwise(
-        (delivered - planned).abs() * 100 <= (limit_pct + 1e-9) * planned
+    within = (
+        pl.when(planned == 0)
+        .then(delivered == 0)
+        .otherwise((delivered - planned).abs() * 100 <= (limit_pct + 1e-9) * planned)
     )
     return frame.with_columns(within_limits=pl.when("comparable").then(within))
 

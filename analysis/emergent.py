@@ -52,9 +52,7 @@ def derive_adverse_events(frames: Frames, protocol: Protocol, course: pl.DataFra
     return pl.DataFrame(rows, schema=AE_TYPES, orient="row").sort("subject_id", "event_seq")
 
 
-def _derived(
-    event: dict[str, Any], person: dict[str, Any], related: set[str], window: int | None
-) -> dict[str, Any]:
+def _derived(event: dict[str, Any], person: dict[str, Any], related: set[str], window: int | None) -> dict[str, Any]:
     treated_from: dt.date | None = person.get("treatment_start")
     end = _readable(event["end_text"], lambda text: impute_end(text, [person.get("death_date")]))
     # An event that ended before treatment began before it, whatever its month.

@@ -157,7 +157,13 @@ def distribution(out: ResultRows, parameter: str, values: list[float], **columns
     median = (
         None if not ordered else ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     )
-    figures = {"mean": mean, "sd": sd, "median": median, "min": min(values, default=None), "max": max(values, default=None)}
+    figures = {
+        "mean": mean,
+        "sd": sd,
+        "median": median,
+        "min": min(values, default=None),
+        "max": max(values, default=None),
+    }
     for statistic, value in figures.items():
         out.add(parameter, statistic, value, numerator=None, denominator=len(values), **columns)
     out.add(parameter, "n", len(values), numerator=len(values), denominator=len(values), **columns)

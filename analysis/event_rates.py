@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
 
 from analysis.arms import StudyView
 from analysis.dose_log import categories, codes
+from analysis.exposure import treatment_spans
 from analysis.rate_comparison import rate_difference, rate_ratio
 from analysis.rates import DAYS_PER_YEAR, event_rate, garwood, incidence_rate
 from analysis.result_rows import ALL_ARMS, ResultRows
@@ -101,9 +101,9 @@ def _contrasts(out: ResultRows, view: StudyView, totals: dict[str, tuple[int, fl
         if arm not in totals or reference not in totals:
             continue
         a, b = totals[arm], totals[reference]
-        for parameter, at in (("eair", 0), ("eaer", 2)):
+        pairs = {"eair": (a[0], a[1], b[0], b[1]), "eaer": (a[2], a[3], b[2], b[3])}
+        for parameter, pair in pairs.items():
             named = out.within(arm=arm, comparator=reference)
-            pair = (a[at], a[at + 1], b[at], b[at + 1])
             named.difference(
                 parameter, "rate_difference", rate_difference(*pair), 100.0, unit=PER_100_YEARS,
                 method="Miettinen-Nurminen score",
@@ -114,19 +114,16 @@ def _contrasts(out: ResultRows, view: StudyView, totals: dict[str, tuple[int, fl
             )  # fmt: skip
 
 
-def _on_treatment(
-    out: ResultRows, view: StudyView, events: list[Event], groups: list[tuple[str, list[str]]]
-) -> None:
+def _on_treatment(out: ResultRows, view: StudyView, events: list[Event], groups: list[tuple[str, list[str]]]) -> None:
     """eaer over treatment days (first to last dose) instead of the time at risk, all events counted."""
     counts = Counter(event.subject_id for event in events)
+    spans = treatment_spans(view)
     for arm, people in groups:
-        treated = [view.people[person] for person in people if view.people[person]["last_dose"] is not None]
-        days = math.fsum((person["last_dose"] - person["first_dose"]).days + 1 for person in treated if person["first_dose"])
+        days = sum((last - first).days + 1 for first, last in (spans[person] for person in people if person in spans))
         n = sum(counts[person] for person in people)
-        found = garwood(n, days / DAYS_PER_YEAR, per=100.0)
         out.interval(
-            "eaer", "rate", found, arm=arm, estimand="treatment duration", subjects=len(people), numerator=n,
-            denominator=days / DAYS_PER_YEAR, unit=PER_100_YEARS,
+            "eaer", "rate", garwood(n, days / DAYS_PER_YEAR, per=100.0), arm=arm, estimand="treatment duration",
+            subjects=len(people), numerator=n, denominator=days / DAYS_PER_YEAR, unit=PER_100_YEARS,
             method="all treatment-emergent events / years from first to last dose; Garwood",
         )  # fmt: skip
 

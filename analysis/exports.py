@@ -149,10 +149,11 @@ def to_parquet(frame: pl.DataFrame, origin: Origin) -> list[ExportFile]:
 
 def to_markdown(frame: pl.DataFrame, origin: Origin) -> list[ExportFile]:
     """A table for a report, with the origin above it; numbers right-aligned, NULL empty, markup in data
-    escaped.
+    escaped, columns without any value left out.
     """
     import polars as pl
 
+    frame = frame.select(column for column in frame if not frame.height or column.null_count() < frame.height)
     lines = [f"# {markdown_text(origin.study)}: {markdown_text(origin.what)}", ""]
     lines += [f"- {name.replace('_', ' ')}: {markdown_text(value)}" for name, value in origin.facts().items()]
     lines += ["", "| " + " | ".join(map(markdown_text, frame.columns)) + " |"]
@@ -192,4 +193,4 @@ def _described(frame: pl.DataFrame, origin: Origin) -> list[dict[str, str]]:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return json_value(value).strip('"')
+    return json_value(value).strip('"').removesuffix(".0")

@@ -146,6 +146,15 @@ def event_exposure(view: StudyView) -> list[SubjectExposure]:
     ]
 
 
+def treatment_spans(view: StudyView) -> dict[str, tuple[dt.date, dt.date]]:
+    """First and last treated day of each subject: of the recorded intervals, else of the dose events."""
+    spans: dict[str, tuple[dt.date, dt.date]] = {}
+    for one in interval_exposure(view) or event_exposure(view):
+        first, last = spans.get(one.subject_id, (one.first, one.last))
+        spans[one.subject_id] = min(first, one.first), max(last, one.last)
+    return spans
+
+
 def compute_exposure(view: StudyView) -> ResultRows:
     """Rows of analysis ``exposure`` in the safety population and every supplied one, by arm and drug.
 
@@ -163,8 +172,8 @@ def compute_exposure(view: StudyView) -> ResultRows:
             rule = "sum of amount x doses over recorded intervals, both ends counted"
             if unended:
                 rule += (
-                    f"; {unended} intervals without a recorded end were closed the day before the next one, else at the "
-                    "recorded end of treatment"
+                    f"; {unended} intervals without a recorded end were closed the day before the next one, "
+                    "else at the recorded end of treatment"
                 )
             _table(named.within(method=rule), view, population, recorded)
             if unended:

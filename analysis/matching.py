@@ -98,15 +98,11 @@ def _nearest_in_window(
     following = previous + 1
     inside_previous = np.maximum(previous, 0)
     since = event_at - plan_at[inside_previous]
-    has_previous = (
-        (previous >= 0) & (plan_group[inside_previous] == event_group) & (since <= after[inside_previous])
-    )
+    has_previous = (previous >= 0) & (plan_group[inside_previous] == event_group) & (since <= after[inside_previous])
     inside_following = np.minimum(following, plan_at.size - 1)
     until = plan_at[inside_following] - event_at
     has_following = (
-        (following < plan_at.size)
-        & (plan_group[inside_following] == event_group)
-        & (until <= before[inside_following])
+        (following < plan_at.size) & (plan_group[inside_following] == event_group) & (until <= before[inside_following])
     )
     use_following = has_following & (~has_previous | (until < since))
     chosen = np.where(use_following, following, np.where(has_previous, previous, NONE))

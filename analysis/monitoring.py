@@ -81,9 +81,7 @@ def _last_data(frames: Frames) -> dict[str, dt.date]:
         frames("observation", ["subject_id", "observed_at"]).rename({"observed_at": "at"}),
         frames("wear_interval", ["subject_id", "start_local"]).rename({"start_local": "at"}),
     ]
-    last = (
-        pl.concat(parts).drop_nulls().group_by("subject_id").agg(pl.col("at").max().dt.date()).sort("subject_id")
-    )
+    last = pl.concat(parts).drop_nulls().group_by("subject_id").agg(pl.col("at").max().dt.date()).sort("subject_id")
     return dict(last.iter_rows())
 
 

@@ -94,18 +94,16 @@ def _amount(dosing: Dosing | None) -> Decimal | None:
 
 
 def _elements(frames: Frames) -> dict[str, list[Element]]:
-    recorded = frames(
-        "subject_element", ["subject_id", "element_seq", "element_code", "start_date", "end_date"]
-    ).sort("subject_id", "start_date", "element_seq", nulls_last=True)
+    recorded = frames("subject_element", ["subject_id", "element_seq", "element_code", "start_date", "end_date"]).sort(
+        "subject_id", "start_date", "element_seq", nulls_last=True
+    )
     found: dict[str, list[Element]] = {}
     for row in recorded.iter_rows(named=True):
         found.setdefault(row["subject_id"], []).append((row["element_code"], row["start_date"], row["end_date"]))
     return found
 
 
-def match_elements(
-    periods: list[Period], elements: list[Element]
-) -> list[tuple[dt.date | None, dt.date | None]]:
+def match_elements(periods: list[Period], elements: list[Element]) -> list[tuple[dt.date | None, dt.date | None]]:
     """Actual first and last day of each period: elements taken in order, each by the next period of its code.
 
     An element that is not next in the arm (unplanned, repeated) belongs to no period.
@@ -121,9 +119,7 @@ def match_elements(
     return actual
 
 
-def planned_dates(
-    periods: list[Period], start: dt.date | None
-) -> list[tuple[dt.date | None, dt.date | None]]:
+def planned_dates(periods: list[Period], start: dt.date | None) -> list[tuple[dt.date | None, dt.date | None]]:
     """Planned first and last day of each period from the first dose; NULL after a period without a duration."""
     dates: list[tuple[dt.date | None, dt.date | None]] = []
     for period in periods:

@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from analysis.dose_log import DAY_US, Int32, Int64, canonical_drug, day_number, micros
-from analysis.frames import Frames
+from analysis.dose_log import DAY_US, Int32, Int64, canonical_drug, day_number
 from analysis.periods import treatment_periods
 from analysis.schedule import (
-    MINUTE_US,
     Amounts,
     Bounds,
     Series,
     Span,
-    Times,
     day_start_us,
     day_us,
     dosing_rule,
@@ -27,81 +24,6 @@ from analysis.schedule import (
     to_us,
 )
 from store.protocol import Dosing, Protocol
-
-RECORDED_REASONS = ("ECREASOC", "ECREASND")
-"""Supplemental qualifiers that say why a planned dose was not given (SDTM SUPPEC)."""
-
-HOLD_TYPES = {
-    "subject_id": pl.String(),
-    "start_date": pl.Date(),
-    "end_date": pl.Date(),
-    "reason": pl.String(),
-    "basis": pl.String(),
-}
-
-
-def recorded_plans(frames: Frames, protocol: Protocol) -> pl.DataFrame:
-    """Planned doses the data record, with the reason of one not given (on the row, else in SUPPEC).
-
-    Columns: subject_id, plan_seq, drug (canonical), channel, planned_at, planned_precision, planned_amount,
-    amount_unit, occurred, reason; sorted by subject, time and sequence.
-    """
-    plans = frames(
-        "planned_dose_recorded",
-        [
-            "subject_id",
-            "plan_seq",
-            "drug",
-            "channel",
-            "planned_at",
-            "planned_precision",
-            "planned_amount",
-            "amount_unit",
-            "occurred",
-            "reason",
-        ],
-    ).with_columns(pl.col("planned_precision").cast(pl.String))
-    names = {name: canonical_drug(name, protocol) for name in plans["drug"].unique() if name is not None}
-    reasons = (
-        frames("supplemental", ["domain", "subject_id", "parent_variable", "parent_value", "name", "value"])
-        .filter((pl.col("domain") == "EC") & pl.col("name").is_in(RECORDED_REASONS))
-        .sort("subject_id", "parent_value", "name", "value")
-        .unique(["subject_id", "parent_value"], keep="first", maintain_order=True)
-        .select("subject_id", plan_seq="parent_value", stated="value")
-    )
-    return (
-        plans.join(reasons, on=["subject_id", "plan_seq"], how="left")
-        .with_columns(pl.col("drug").replace(names), reason=pl.coalesce("reason", "stated"))
-        .drop("stated")
-        .sort("subject_id", "planned_at", "plan_seq", "drug", "channel", nulls_last=True)
-    )
-
-
-def derive_holds(recorded: pl.DataFrame, protocol: Protocol) -> pl.DataFrame:
-    """Table hold: runs of days on which the investigator withheld dosing, from the reasons of doses not given."""
-    withheld = (
-        recorded.filter(
-            ~pl.col("occurred").fill_null(True)
-            & pl.col("reason").str.to_uppercase().is_in([reason.upper() for reason in protocol.compliance.hold_reasons])
-        )
-        .select("subject_id", "reason", day=pl.col("planned_at").dt.date())
-        .unique()
-        .sort("subject_id", "day", "reason")
-    )
-    new_run = (
-        (pl.col("subject_id") != pl.col("subject_id").shift())
-        | (pl.col("reason") != pl.col("reason").shift())
-        | (pl.col("day") - pl.col("day").shift() > pl.duration(days=1))
-    ).fill_null(True)
-    return (
-        withheld.with_columns(run=new_run.cum_sum())
-        .group_by("subject_id", "reason", "run")
-        .agg(start_date=pl.col("day").min(), end_date=pl.col("day").max())
-        .with_columns(basis=pl.lit("reason of the planned doses not given"))
-        .select(pl.col(name).cast(kind) for name, kind in HOLD_TYPES.items())
-        .unique(["subject_id", "start_date"], keep="first", maintain_order=True)
-        .sort("subject_id", "start_date")
-    )
 
 
 @dataclass
@@ -199,12 +121,12 @@ class Planner:
         if period is not None or arm is None:
             return None
         rules = [self.rule(series, subject, each.order) for each in treatment_periods(arm)]
-        stripped = {rule.model_copy(update={"amount": None, "unit": None, "period": None}) if rule else None for rule in rules}
+        stripped = {
+            rule.model_copy(update={"amount": None, "unit": None, "period": None}) if rule else None for rule in rules
+        }
         return stripped.pop() if len(stripped) == 1 else None
 
-    def _amounts_over(
-        self, rule: Dosing, subject: int, limits: tuple[int, int]
-    ) -> list[tuple[int, int, int]]:
+    def _amounts_over(self, rule: Dosing, subject: int, limits: tuple[int, int]) -> list[tuple[int, int, int]]:
         """Stretches of one planned amount: the whole span, or for titrated dosing from prescription to prescription."""
         begin, end = limits
         if rule.kind != "titrated":
@@ -221,9 +143,7 @@ class Planner:
             until = row["end_at"] or (dated[position + 1]["start_at"] if position + 1 < len(dated) else None)
             until_us = end if until is None else min(end, to_us(until))
             if from_us < until_us:
-                stretches.append(
-                    (from_us, until_us, self.amounts.number((row["planned_amount"], row["amount_unit"])))
-                )
+                stretches.append((from_us, until_us, self.amounts.number((row["planned_amount"], row["amount_unit"]))))
         return stretches
 
     def stated_amount(self, series: Series, subject: int, period: int | None) -> int:
@@ -232,8 +152,10 @@ class Planner:
         A dose of no known period has one only where every period of the arm plans the same.
         """
         arm = self.protocol.arm_of(self.people[subject]["arm_code"] or "")
-        orders = [each.order for each in treatment_periods(arm)] if period is None and arm is not None else []
-        rules = [self.rule(series, subject, order) for order in orders or [period]]
+        orders: list[int | None] = [period]
+        if period is None and arm is not None:
+            orders = [each.order for each in treatment_periods(arm)] or [None]
+        rules = [self.rule(series, subject, order) for order in orders]
         stated = {
             (rule.amount, rule.unit) if rule is not None and rule.kind in ("scheduled", "single") else (None, None)
             for rule in rules
@@ -268,39 +190,6 @@ def period_of_days(periods: pl.DataFrame, numbers: dict[str, int]) -> tuple[Int6
         np.array([lasts[i] for i in sure], dtype=np.int64),
         having - unsure,
     )
-
-
-def recorded_times(recorded: pl.DataFrame, planner: Planner, subject: Int32, series: Int32) -> Times:
-    """Recorded plans as arrays. Window: the whole day where the record states a day only; else the protocol's, and
-    on a side it leaves open half the way to the neighbouring plan.
-    """
-    at = micros(recorded["planned_at"])
-    day_only = recorded["planned_precision"].is_in(["date", "month", "year"]).fill_null(True).to_numpy()
-    before, after = _half_gaps(subject, series, at, -1), _half_gaps(subject, series, at, 1)
-    for pair in dict.fromkeys(zip(subject.tolist(), series.tolist(), strict=True)):
-        rule = planner.rule(planner.series[pair[1]], pair[0], None)
-        mine = (subject == pair[0]) & (series == pair[1]) if rule is not None else None
-        if rule is not None and rule.window_before_min is not None:
-            before[mine] = round(rule.window_before_min * MINUTE_US)
-        if rule is not None and rule.window_after_min is not None:
-            after[mine] = round(rule.window_after_min * MINUTE_US)
-    before[day_only], after[day_only] = 0, DAY_US - 1
-    open_amount = np.full(at.size, -1, dtype=np.int32)
-    return Times(subject, series, open_amount, at, before, after, open_amount.copy())
-
-
-def _half_gaps(subject: Int32, series: Int32, at: Int64, side: int) -> Int64:
-    """Half the way to the neighbour of the same subject and series on one side; half a day where there is none."""
-    half = np.full(at.size, DAY_US // 2, dtype=np.int64)
-    if at.size < 2:
-        return half
-    same = (subject[1:] == subject[:-1]) & (series[1:] == series[:-1])
-    gap = np.where(same, (at[1:] - at[:-1]) // 2, DAY_US // 2)
-    if side < 0:
-        half[1:] = gap
-    else:
-        half[:-1] = gap
-    return half
 
 
 def series_of(protocol: Protocol, recorded: pl.DataFrame) -> list[Series]:

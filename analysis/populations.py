@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from analysis.dose_log import DoseLog, among, categories, codes
+from analysis.dose_counts import DoseCounts
 from analysis.frames import Frames
 from store.protocol import Population, Protocol
-
-ADMISSIBLE_BASES = ("measured", "reported", "rate_x_time", "volume_x_conc")
-"""Bases of a delivered amount that enter percent errors; a form's nominal amount and an inferred one never do."""
 
 STANDARD_FLAGS = {
     "SAFETY": "safety",
@@ -30,39 +27,6 @@ DERIVED_POPULATIONS = (
 )
 
 
-class DoseFacts:
-    """Subjects with at least one assessable pair of amounts, and with at least one monitored expected dose."""
-
-    def __init__(self) -> None:
-        self.accuracy: set[str] = set()
-        self.compliance: set[str] = set()
-
-    def add(self, matched: pl.DataFrame) -> None:
-        """Take in rows of dose_match."""
-        expected = matched.select("subject_id").filter(
-            pl.Series(among(matched["status"], ["taken", "late", "missed"]))
-            & matched["planned_no"].is_not_null()
-        )
-        self.compliance |= _names(expected["subject_id"])
-        pairs = matched.select("subject_id").filter(matched["within_limits"].is_not_null())
-        self.accuracy |= _names(pairs["subject_id"])
-
-    def add_log(self, log: DoseLog) -> None:
-        """Take in dose events with a programmed and a delivered amount."""
-        events = log.events
-        pairs = (
-            pl.Series(log.given)
-            & events["programmed_amount"].is_not_null()
-            & events["delivered_amount"].is_not_null()
-        )
-        self.accuracy |= _names(events["subject_id"].filter(pairs))
-
-
-def _names(values: pl.Series) -> set[str]:
-    known = categories(values)
-    return {known[code] for code in set(codes(values.unique()).tolist()) if code >= 0}
-
-
 def supplied_flags(frames: Frames, protocol: Protocol) -> list[Population]:
     """Flags that define populations: those the protocol names, else every SUPPDM qualifier labelled as one."""
     if protocol.population:
@@ -74,12 +38,10 @@ def supplied_flags(frames: Frames, protocol: Protocol) -> list[Population]:
         .unique()
         .sort("name")
     )
-    return [
-        Population(name=STANDARD_FLAGS.get(name, name.lower()), flag=name) for name in labels["name"].to_list()
-    ]
+    return [Population(name=STANDARD_FLAGS.get(name, name.lower()), flag=name) for name in labels["name"].to_list()]
 
 
-def derive_populations(frames: Frames, protocol: Protocol, course: pl.DataFrame, facts: DoseFacts) -> pl.DataFrame:
+def derive_populations(frames: Frames, protocol: Protocol, course: pl.DataFrame, counts: DoseCounts) -> pl.DataFrame:
     """Table population: one row per population and screened subject, with the rule that decided.
 
     A flag supplied with the data wins over the rule of the same name. At a cut-off a supplied flag still needs the
@@ -103,11 +65,11 @@ def derive_populations(frames: Frames, protocol: Protocol, course: pl.DataFrame,
         "randomised": (pl.col("arm_code").is_not_null(), "assigned to an arm of the protocol"),
         "safety": (treated, "at least one dose or device procedure"),
         "accuracy_evaluable": (
-            treated & pl.col("subject_id").is_in(sorted(facts.accuracy)),
+            treated & pl.col("subject_id").is_in(sorted(counts.evaluable_for_accuracy)),
             "at least one dose with two amounts that can be compared",
         ),
         "compliance_evaluable": (
-            treated & pl.col("subject_id").is_in(sorted(facts.compliance)),
+            treated & pl.col("subject_id").is_in(sorted(counts.evaluable_for_compliance)),
             "at least one monitored expected dose",
         ),
         "per_protocol": (

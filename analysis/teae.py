@@ -25,6 +25,9 @@ class Event:
     severity_rank: int | None
     serious: bool
     serious_by_outcome: bool
+    """Recorded as serious, or fatal."""
+    serious_by_criteria: bool
+    """Recorded as serious, or fatal, life-threatening or with a stay in hospital."""
     related: bool | None
     fatal: bool
     action: str | None
@@ -62,7 +65,8 @@ def emergent_events(view: StudyView) -> list[Event]:
                 severity=row["severity"],
                 severity_rank=row["severity_rank"],
                 serious=serious,
-                serious_by_outcome=serious or fatal or bool(row["hospitalisation"]) or bool(row["life_threatening"]),
+                serious_by_outcome=serious or fatal,
+                serious_by_criteria=serious or fatal or bool(row["hospitalisation"] or row["life_threatening"]),
                 related=row["related"],
                 fatal=fatal,
                 action=row["action_taken"],

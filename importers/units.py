@@ -44,6 +44,10 @@ _COUNTED = {
 }
 
 
+_SHORT = 5
+"""Spellings of a unit that also occur in quotients: the abbreviations, which stand first."""
+
+
 def _spellings() -> dict[str, str]:
     plain = _MASS | _VOLUME | _ACTIVITY | _TIME | _AMOUNT_OF
     found = {word: unit for unit, words in plain.items() for word in words}
@@ -51,14 +55,14 @@ def _spellings() -> dict[str, str]:
         found[unit] = unit
         found.update(dict.fromkeys(words, unit))
     dividends = _MASS | _VOLUME | _ACTIVITY | {"umol": _AMOUNT_OF["umol"], "mmol": ("mmol",)}
-    divisors = {"h": ("h", "hr", "hour"), "min": ("min",), "d": ("d", "day")} | {
+    divisors = {"h": ("h", "hr"), "min": ("min",), "d": ("d", "day")} | {
         unit: _VOLUME[unit] for unit in ("mL", "L", "uL")
     }
     divisors |= {"kg": ("kg",)}
     for over, over_words in dividends.items():
         for under, under_words in divisors.items():
-            for word in over_words:
-                found.update({f"{word}/{below}": f"{over}/{under}" for below in under_words})
+            for word in over_words[:_SHORT]:
+                found.update({f"{word}/{below}": f"{over}/{under}" for below in under_words[:_SHORT]})
     for rate in ("h", "min"):
         for unit in ("mg", "ug", "[iU]", "U", "mL"):
             found[f"{unit}/kg/{rate}"] = f"{unit}/kg/{rate}"

@@ -44,13 +44,14 @@ EVENT_TIME = {
 def count_rows(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, FileCounts]:
     """Account for every row of every file.
 
-    A row that feeds several tables counts once: quarantined beats new beats superseded beats duplicate.
+    A row that feeds several canonical rows counts once: quarantined beats new beats superseded beats duplicate.
+    Raises ``ValueError`` where an importer lost a row: its rows and rejections are fewer than it says to have read.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE line_fate (source_id VARCHAR, fate VARCHAR, n BIGINT)")
-    shared = [source_id for source_id, names in received.tables_of.items() if len(names) > 1]
-    con.execute("CREATE OR REPLACE TEMP TABLE shared_file (source_id VARCHAR)")
-    if shared:
-        con.executemany("INSERT INTO shared_file VALUES (?)", [(source_id,) for source_id in shared])
+    con.execute(
+        "INSERT INTO line_fate SELECT source_id, 'quarantined', count(DISTINCT line) FROM recv_rejected GROUP BY ALL"
+    )
+    shared = _create_shared_file(con, received)
     con.execute("CREATE OR REPLACE TEMP TABLE shared_line (source_id VARCHAR, line BIGINT, fate INTEGER)")
     for name, table in received.tables.items():
         fate = (
@@ -58,7 +59,7 @@ def count_rows(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, 
             "WHEN e.disposition = 'duplicate' THEN 'duplicate' ELSE 'quarantined' END"
         )
         con.execute(
-            f"INSERT INTO line_fate SELECT source_id, {fate}, count(DISTINCT line) FROM exc_{name} e "
+            f"INSERT INTO line_fate SELECT source_id, {fate}, count(*) FROM exc_{name} e "
             "WHERE source_id NOT IN (FROM shared_file) GROUP BY ALL"
         )
         if shared:
@@ -75,9 +76,6 @@ def count_rows(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, 
         "INSERT INTO line_fate SELECT source_id, CASE max_fate WHEN 4 THEN 'quarantined' WHEN 3 THEN 'new' "
         "WHEN 2 THEN 'superseded' ELSE 'duplicate' END, count(*) FROM "
         "(SELECT source_id, line, max(fate) AS max_fate FROM shared_line GROUP BY ALL) GROUP BY ALL"
-    )
-    con.execute(
-        "INSERT INTO line_fate SELECT source_id, 'quarantined', count(DISTINCT line) FROM recv_rejected GROUP BY ALL"
     )
     fates: dict[str, dict[str, int]] = {}
     for source_id, fate, n in con.execute("SELECT source_id, fate, sum(n) FROM line_fate GROUP BY ALL").fetchall():
@@ -98,6 +96,22 @@ def count_rows(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, 
             last_event=last,
         )
     return counts
+
+
+def _create_shared_file(con: duckdb.DuckDBPyConnection, received: Received) -> bool:
+    """Create ``shared_file``: the files of which some line feeds more than one row; returns whether there is any."""
+    con.execute("CREATE OR REPLACE TEMP TABLE shared_file (source_id VARCHAR)")
+    found = {source_id: int(n) for source_id, n in con.execute("SELECT source_id, n FROM line_fate").fetchall()}
+    for table in received.tables.values():
+        for source_id, n in con.execute(f"SELECT source_id, count(*) FROM {table.view} GROUP BY ALL").fetchall():
+            found[source_id] = found.get(source_id, 0) + int(n)
+    for source_id, read in received.rows_read.items():
+        if found.get(source_id, 0) < read:
+            raise ValueError(f"source {source_id}: {read} rows were read and {found.get(source_id, 0)} arrived")
+    shared = [source_id for source_id, n in found.items() if n > received.rows_read[source_id]]
+    if shared:
+        con.executemany("INSERT INTO shared_file VALUES (?)", [(source_id,) for source_id in shared])
+    return bool(shared)
 
 
 def _event_spans(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, tuple[dt.datetime, dt.datetime]]:

@@ -64,29 +64,36 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
     con.execute(
         """
         INSERT INTO device
-        WITH registered AS (
+        WITH stated AS (
+            -- The newest export that states a property wins, in it the last line.
+            SELECT d.device_id, upper(d.property) AS property, d.value, (f.prec, d.line) AS rank
+            FROM device_property d JOIN file_rank f USING (source_id)
+        ), registered AS (
             SELECT device_id,
-                arg_max(value, line) FILTER (upper(property) IN ('DEVTYPE', 'TYPE')) AS device_type,
-                arg_max(value, line) FILTER (upper(property) IN ('MANUF', 'MANUFACTURER')) AS manufacturer,
-                arg_max(value, line) FILTER (upper(property) = 'MODEL') AS model,
-                arg_max(value, line) FILTER (upper(property) = 'SERIAL') AS serial,
-                arg_max(value, line) FILTER (upper(property) IN ('SFTWRVER', 'FIRMWARE')) AS firmware,
-                arg_max(value, line) FILTER (upper(property) IN ('LOT', 'BATCH')) AS lot,
-                arg_max(value, line) FILTER (upper(property) IN ('FDAUDI', 'UDI')) AS udi,
-                arg_max(value, line) FILTER (upper(property) = 'CLASS') AS class
-            FROM device_property GROUP BY device_id
+                arg_max(value, rank) FILTER (property IN ('DEVTYPE', 'TYPE')) AS device_type,
+                arg_max(value, rank) FILTER (property IN ('MANUF', 'MANUFACTURER')) AS manufacturer,
+                arg_max(value, rank) FILTER (property = 'MODEL') AS model,
+                arg_max(value, rank) FILTER (property = 'SERIAL') AS serial,
+                arg_max(value, rank) FILTER (property IN ('SFTWRVER', 'FIRMWARE')) AS firmware,
+                arg_max(value, rank) FILTER (property IN ('LOT', 'BATCH')) AS lot,
+                arg_max(value, rank) FILTER (property IN ('FDAUDI', 'UDI')) AS udi,
+                arg_max(value, rank) FILTER (property = 'CLASS') AS class
+            FROM stated GROUP BY device_id
         ), everything AS (
             SELECT *, 'registered' AS basis FROM registered
             UNION ALL
-            SELECT DISTINCT device_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'stated_in_data'
-            FROM stated_device
-            WHERE device_id NOT IN (SELECT device_id FROM registered) AND NOT EXISTS (SELECT 1 FROM registered)
+            SELECT device_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'stated_in_data'
+            FROM (SELECT device_id FROM stated_device WHERE NOT EXISTS (SELECT 1 FROM registered)
+                  UNION SELECT device_id FROM device_assignment_recorded) d
+            WHERE device_id NOT IN (SELECT device_id FROM registered)
         )
         SELECT e.device_id,
-            CAST(coalesce(e.class, (SELECT min(m.class) FROM device_class_map m
-                WHERE m.type IN (upper(e.device_type), upper(e.model))),
-                (SELECT CASE WHEN count(*) = 1 THEN min(class) END FROM device_class_map
-                 WHERE e.device_type IS NULL AND e.model IS NULL)) AS device_class),
+            coalesce(
+                TRY_CAST(lower(e.class) AS device_class),
+                (SELECT CAST(min(m.class) AS device_class) FROM device_class_map m
+                 WHERE m.type IN (upper(e.device_type), upper(e.model))),
+                (SELECT CASE WHEN count(*) = 1 THEN CAST(min(class) AS device_class) END FROM device_class_map
+                 WHERE e.device_type IS NULL AND e.model IS NULL)),
             e.device_type, e.manufacturer, e.model, e.serial, e.firmware, e.lot, e.udi, e.basis
         FROM everything e ORDER BY device_id
         """
@@ -99,7 +106,8 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         UNION ALL
         SELECT s.device_id, s.subject_id, min(s.start_date), max(s.end_date), 'stated_in_data'
         FROM stated_device s
-        WHERE NOT EXISTS (SELECT 1 FROM device_assignment_recorded r
+        WHERE s.device_id IN (SELECT device_id FROM device)
+          AND NOT EXISTS (SELECT 1 FROM device_assignment_recorded r
                           WHERE r.device_id = s.device_id AND r.subject_id = s.subject_id)
         GROUP BY s.device_id, s.subject_id
         ORDER BY 1, 3, 2
@@ -108,7 +116,7 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
 
 
 def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
-    """Mark rows whose device is not in ``device``, and rows without subject whose device nobody had that day."""
+    """Mark rows of ``received`` whose device is not in table ``device`` as unknown_device."""
     if "device_id" not in received.columns or received.table.name in (
         "device_property",
         "device_assignment_recorded",
@@ -117,8 +125,7 @@ def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: Receive
     name = received.table.name
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE unknown_device AS SELECT DISTINCT device_id FROM {received.view} "
-        "WHERE device_id IS NOT NULL AND device_id NOT IN (SELECT device_id FROM device) "
-        "AND device_id NOT IN (SELECT device_id FROM device_assignment)"
+        "WHERE device_id IS NOT NULL AND device_id NOT IN (SELECT device_id FROM device)"
     )
     if _any(con, "unknown_device"):
         con.execute(

@@ -63,8 +63,6 @@ class Received:
 
     tables: dict[str, ReceivedTable] = field(default_factory=dict)
     rows_read: dict[str, int] = field(default_factory=dict)
-    tables_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """source_id -> canonical tables it feeds."""
 
 
 def stage_received(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[SourceFact, ParsedFile]]) -> Received:
@@ -78,7 +76,6 @@ def stage_received(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[SourceF
     staged: dict[str, list[tuple[str, str]]] = {}
     for fact, parsed in files:
         received.rows_read[fact.source_id] = parsed.rows_read
-        received.tables_of[fact.source_id] = tuple(parsed.tables)
         for name, rows in parsed.tables.items():
             _add(name, fact.source_id, rows, frames, staged)
         if parsed.rejected is not None:

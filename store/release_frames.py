@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+
 class ReadFrame(Protocol):
     """Canonical tables by name, as polars frames."""
 

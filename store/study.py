@@ -177,11 +177,13 @@ class Study:
         """(gid, mode) of a file that would give an arm away: readable by the unblinded group, never by the
         study's.
 
-        A study without an unblinded group of its own keeps such files with the owner's group, and where that
-        is the study's group, with the owner alone.
+        Where no group was named for the unblinded ledger, or where that is the study's group, with the owner alone.
         """
         gid = self.unblinded_gid
-        return (gid, 0o400) if self.shared and gid == self.gid else (gid, self.modes.unblinded_release_file)
+        private = self.has_unblinded_ledger and not self.unblinded_ledger_path.stat().st_mode & stat.S_IRGRP
+        if private or (self.shared and gid == self.gid):
+            return gid, 0o400
+        return gid, self.modes.unblinded_release_file
 
     def create_unblinded_ledger(self, group: str | None = None) -> Ledger:
         """Make `ledger/unblinded.sqlite`, readable and writable by `group` (and by nobody else's group)."""

@@ -6,7 +6,7 @@ from store.schema import AMOUNT, Column, Table, received
 from store.tables_subject import SUBJECT_ID
 
 DRUG = Column("drug", "VARCHAR", "Drug as the protocol or source names it", blinding="never")
-CHANNEL = Column("channel", "VARCHAR", "Channel of a multi-channel device; NULL for one channel")
+CHANNEL = Column("channel", "VARCHAR", "Channel of a multi-channel device; NULL for one channel", blinding="infer")
 UNIT = Column("amount_unit", "VARCHAR", "UCUM unit of the amounts", blinding="never")
 PLANNED = Column("planned_amount", AMOUNT, "Amount planned; NULL is not stated, 0 is zero", blinding="never")
 
@@ -19,11 +19,16 @@ DOSE_EVENT = received(
         Column("native_key", "VARCHAR", "The device's own sequence number or event id"),
         CHANNEL,
         DRUG,
-        Column("drug_role", "drug_role", "study, rescue or background drug; NULL is study"),
-        Column("kind", "dose_kind", "What the event is", required=True),
-        Column("shape", "dose_shape", "Shape of a delivery"),
-        Column("trigger", "dose_trigger", "What started it"),
-        Column("intent", "dose_intent", "Why: scheduled, as needed, titration, algorithm, clinician"),
+        Column("drug_role", "drug_role", "study, rescue or background drug; NULL is study", blinding="infer"),
+        Column("kind", "dose_kind", "What the event is", required=True, blinding="infer"),
+        Column("shape", "dose_shape", "Shape of a delivery", blinding="infer"),
+        Column("trigger", "dose_trigger", "What started it", blinding="infer"),
+        Column(
+            "intent",
+            "dose_intent",
+            "Why: scheduled, as needed, titration, algorithm, clinician",
+            blinding="infer",
+        ),
         Column(
             "start_local",
             "TIMESTAMP",
@@ -80,7 +85,7 @@ DOSE_EVENT = received(
             "exclude_reason",
             "Why the event is no therapeutic dose (prime, test, ...); NULL is a dose",
         ),
-        Column("route", "VARCHAR", "Route of administration"),
+        Column("route", "VARCHAR", "Route of administration", blinding="infer"),
         Column("body_site", "VARCHAR", "Anatomical site"),
         Column("lot", "VARCHAR", "Lot of the drug", blinding="never"),
         Column("firmware", "VARCHAR", "Firmware at the time, where the row states it", blinding="infer"),
@@ -108,7 +113,7 @@ PLANNED_DOSE_RECORDED = received(
         PLANNED,
         UNIT,
         Column("occurred", "BOOLEAN", "Whether the record says it was taken (SDTM ECOCCUR)"),
-        Column("reason", "VARCHAR", "Why not, where the row itself says so (SDTM ECREASOC)"),
+        Column("reason", "VARCHAR", "Why not, where the row itself says so (SDTM ECREASOC)", blinding="infer"),
     ],
     identity=("subject_id", "plan_seq"),
 )
@@ -123,8 +128,8 @@ PLANNED_DOSE = Table(
         CHANNEL,
         Column("period_order", "INTEGER", "Treatment period; NULL outside any", blinding="never"),
         Column("planned_at", "TIMESTAMP", "Planned start, local time of the site", required=True),
-        Column("window_start", "TIMESTAMP", "Earliest start that counts as in window"),
-        Column("window_end", "TIMESTAMP", "Latest start that counts as in window"),
+        Column("window_start", "TIMESTAMP", "Earliest start that counts as in window", blinding="never"),
+        Column("window_end", "TIMESTAMP", "Latest start that counts as in window", blinding="never"),
         PLANNED,
         UNIT,
         Column(
@@ -134,7 +139,7 @@ PLANNED_DOSE = Table(
             required=True,
         ),
         Column("basis", "planned_basis", "recorded in the data or generated from the protocol", required=True),
-        Column("hold_reason", "VARCHAR", "Why it was held"),
+        Column("hold_reason", "VARCHAR", "Why it was held", blinding="infer"),
     ),
     key=("subject_id", "planned_no"),
     origin="derived",
@@ -158,7 +163,12 @@ DOSE_MATCH = Table(
         Column("event_at", "TIMESTAMP", "Start of the matched event, local"),
         Column("delay_s", "BIGINT", "event_at minus planned_at, seconds; NULL when either is a date only"),
         Column("period_order", "INTEGER", "Treatment period by the event's (else the plan's) day", blinding="never"),
-        Column("in_period", "BOOLEAN", "FALSE: the dose lies outside every treatment period of the subject"),
+        Column(
+            "in_period",
+            "BOOLEAN",
+            "FALSE: the dose lies outside every treatment period of the subject",
+            blinding="infer",
+        ),
         DRUG,
         CHANNEL,
         PLANNED,
@@ -170,6 +180,7 @@ DOSE_MATCH = Table(
             "within_limits",
             "BOOLEAN",
             "Delivered within the protocol's limits of planned; NULL not assessable",
+            blinding="infer",
         ),
         Column("source_id", "VARCHAR", "Source file of the dose event; NULL when missed"),
         Column("line", "BIGINT", "Line of the dose event in it"),
@@ -260,7 +271,7 @@ HOLD = Table(
         SUBJECT_ID,
         Column("start_date", "DATE", "First day", required=True),
         Column("end_date", "DATE", "Last day"),
-        Column("reason", "VARCHAR", "Reason as recorded"),
+        Column("reason", "VARCHAR", "Reason as recorded", blinding="infer"),
         Column("basis", "VARCHAR", "Where it is recorded", required=True),
     ),
     key=("subject_id", "start_date"),

@@ -219,7 +219,7 @@ SUPPLEMENTAL = received(
         SUBJECT_ID,
         Column("parent_variable", "VARCHAR", "Identifying variable of the parent (SDTM IDVAR)"),
         Column("parent_value", "VARCHAR", "Its value (SDTM IDVARVAL)"),
-        Column("name", "VARCHAR", "Qualifier (SDTM QNAM)", required=True),
+        Column("name", "VARCHAR", "Qualifier (SDTM QNAM)", required=True, blinding="infer"),
         Column("label", "VARCHAR", "Label (SDTM QLABEL)", blinding="infer"),
         Column("value", "VARCHAR", "Value (SDTM QVAL)", blinding="infer"),
     ],

@@ -18,6 +18,9 @@ from types import TracebackType
 
 import pyte
 
+QUIET = 0.35
+"""Seconds without a byte after which a program has said what it had to say."""
+
 KEYS = {
     "Down": b"\x1b[B",
     "Up": b"\x1b[A",
@@ -91,7 +94,7 @@ class PtyScreen:
         os.write(self._master, b"".join(KEYS.get(key, key.encode()) for key in keys))
         return self.settle()
 
-    def settle(self, quiet_s: float = 0.35, limit_s: float = 20.0) -> int:
+    def settle(self, quiet_s: float = QUIET, limit_s: float = 20.0) -> int:
         """Read until nothing came for `quiet_s`; returns the number of bytes."""
         before = len(self.sent)
         deadline = time.monotonic() + limit_s

@@ -73,8 +73,8 @@ INSERT INTO quarantine BY NAME
 INSERT INTO result BY NAME
     SELECT 'compliance' AS analysis, 'safety' AS population, 'recorded_compliance' AS parameter, 'share' AS
     statistic,
-        arm, value, lower, upper, 0.95 AS level, numerator, denominator, subjects, '%' AS unit
-    FROM (VALUES ('PBO', 100.0, 15.8, 100.0, 2, 2, 1), ('ACT', 75.0, 19.4, 99.4, 3, 4, 2))
+        arm, value, lower, upper, 0.95 AS level, numerator, denominator, subjects, '1' AS unit
+    FROM (VALUES ('PBO', 1.0, 0.158, 1.0, 2, 2, 1), ('ACT', 0.75, 0.194, 0.994, 3, 4, 2))
         AS t(arm, value, lower, upper, numerator, denominator, subjects);
 INSERT INTO result BY NAME
     SELECT 'compliance' AS analysis, 'safety' AS population, 'recorded_compliance' AS parameter,
@@ -82,7 +82,7 @@ INSERT INTO result BY NAME
         0.5 AS upper, 0.95 AS level, '1' AS unit;
 INSERT INTO result BY NAME
     SELECT 'accuracy' AS analysis, 'accuracy_evaluable' AS population, 'dose_conformity' AS parameter,
-        'percent' AS statistic, 'ACT' AS arm, 'not assessable: fill in [[dosing]] amount of arm ACT' AS
+        'share' AS statistic, 'ACT' AS arm, 'not assessable: fill in [[dosing]] amount of arm ACT' AS
         not_assessable;
 """
 

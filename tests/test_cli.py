@@ -17,7 +17,6 @@ from small_release import make_small_study
 
 from store.errors import DiskFull, ImportRunning, IntegrityFailure, LayoutChanged, LockedData
 from store.study import Study
-from tui import failures
 from tui.cli import run
 from tui.commands import assemble
 
@@ -159,7 +158,7 @@ def test_a_defect_leaves_a_code_and_no_data(
         raise ValueError(secret)
 
     monkeypatch.setattr("tui.study_status.read_status", fail)
-    monkeypatch.setattr(failures.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert run(["status", "--study", str(study.root)]) == 1
     out = capsys.readouterr()
     [line] = out.err.splitlines()

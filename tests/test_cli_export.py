@@ -132,3 +132,17 @@ def test_json_tells_what_was_written(study: Study, tmp_path: Path, capsys: Captu
     assert document["files"] == [str(tmp_path / "p.csv"), str(tmp_path / "p.csv.json")]
     assert document["rows"] == 3
     assert document["recorded"] is True
+
+
+def test_the_app_writes_the_same_export(study: Study, tmp_path: Path) -> None:
+    from tui.desk import ExportRefused, ExportWish
+    from tui.exporting import exporter_for
+
+    export(study, "patients", "--format", "csv", "--out", str(tmp_path / "command.csv"))
+    write = exporter_for(study, unblinded=False)
+    said = write(ExportWish("patients", "csv", tmp_path / "app.csv"))
+    assert said.startswith("3 rows written to ")
+    assert (tmp_path / "app.csv").read_bytes() == (tmp_path / "command.csv").read_bytes()
+    (tmp_path / "mine.csv").write_text("mine")
+    with pytest.raises(ExportRefused, match="exists and holds something else"):
+        write(ExportWish("patients", "csv", tmp_path / "mine.csv"))

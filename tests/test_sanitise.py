@@ -93,7 +93,7 @@ def test_any_text_is_safe_and_has_its_exact_width(text: str, tier: Tier, width: 
 
 def test_many_random_strings() -> None:
     chosen = random.Random(20260101)
-    alphabet = [chr(code) for code in range(0x00, 0x250)] + list("[]\\/=@\x1b\x9b\x07;") * 20
+    alphabet = [chr(code) for code in range(0x250)] + list("[]\\/=@\x1b\x9b\x07;") * 20
     alphabet += [chr(code) for code in range(0x2000, 0x2070)] + ["\ud800", "\udfff", "\U0001f600", "漢", "ก็"]
     for _ in range(20_000):
         text = "".join(chosen.choices(alphabet, k=chosen.randrange(1, 24)))

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-
-from ptyscreen import PtyScreen, app_command
+from ptyscreen import QUIET, PtyScreen, app_command
 from tui_release import release
 
 START, ROW, PAGE, SWITCH = 16_000, 450, 3_500, 9_000
@@ -48,6 +47,8 @@ def test_bytes_stay_within_their_budgets(glyphs: str) -> None:
         for key in ("Enter", "Tab", "Tab", "n", "Esc", "5", "Tab", "i", "Enter", "q", "6", "?", "Esc", "2"):
             assert app.press(key) <= SWITCH, key
         assert app.settle(quiet_s=2.0) == 0
+        assert app.press("\x1b[O") == 0  # the window loses the focus
+        assert app.press("\x1b[I") == 0
 
 
 def test_hostile_data_never_reach_the_terminal() -> None:
@@ -101,6 +102,21 @@ def test_leaving_gives_the_terminal_back() -> None:
         assert app.sent.rstrip().endswith((b"\x1b[?1004l", b"\x1b[?25h")), app.sent[-200:]
 
 
+def test_a_defect_ends_in_words_and_not_in_a_traceback() -> None:
+    defect = "def fail(self): raise RuntimeError(chr(27) + ']52;c;ZXZpbA==' + chr(7))\n"
+    program = app_command(str(release()))
+    program[-1] = (
+        f"from tui.screens.patients import PatientsScreen\n{defect}PatientsScreen.action_reset = fail\n{program[-1]}"
+    )
+    with PtyScreen(program) as app:
+        app.wait_for("60 patients")
+        app.press("r")
+        assert app.finish() == 1
+        assert b"a defect in dosetrail (RuntimeError). Nothing was changed" in app.sent
+        assert b"Traceback" not in app.sent
+        assert control_bytes(app.sent) <= {b"\x07"}  # the bell, by Textual
+
+
 def run_redirected(release_file: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     program = app_command(release_file)
     return subprocess.run(program, capture_output=True, text=True, env={**os.environ, **environ}, check=False)
@@ -143,30 +159,54 @@ def test_the_app_loads_neither_polars_nor_pyarrow() -> None:
     assert done.stdout.split() == []
 
 
+MILLION = """
+INSERT INTO quarantine (source_id, line, table_name, reason, field, value, message, subject_id)
+SELECT 'aa0000000002', i, 'dose_event', ['unknown_subject', 'bad_number'][i % 2 + 1]::quarantine_reason, 'subject_id',
+       'S' || i, 'no such subject', printf('S%03d-%07d', i % 1000, i) FROM range(1000000) AS t(i)
+"""
+
+
 def million(folder: Path) -> Path:
-    """A release whose list of patients has a million rows."""
+    """A release with a million rows in quarantine."""
     file = folder / "trial.duckdb"
-    file.write_bytes(release("empty").read_bytes())
+    file.write_bytes(release().read_bytes())
     con = duckdb.connect(str(file))
-    con.execute(
-        "INSERT INTO subject (subject_id, site_id, arm_code, status, source_id, line) "
-        "SELECT printf('S%03d-%07d', i % 1000, i), printf('S%03d', i % 1000), "
-        "['PBO', 'LOW', 'HIGH'][i % 3 + 1], 'completed', 'aa0000000001', i FROM range(1000000) AS t(i)"
-    )
+    con.execute("DELETE FROM quarantine")
+    con.execute(MILLION)
     con.close()
     return file
 
 
-@pytest.mark.slow
-def test_a_million_rows_are_usable_in_little_memory(tmp_path: Path) -> None:
-    file = million(tmp_path)
-    started = time.monotonic()
-    with PtyScreen(app_command(str(file))) as app:
-        app.wait_for("1,000,000 patients")
-        usable = time.monotonic() - started - 0.35
-        print(f"usable after {usable:.2f} s, {app.memory_mb():.0f} MB")
+def test_a_million_rows_take_little_memory_and_few_bytes(tmp_path: Path) -> None:
+    with PtyScreen(app_command(str(million(tmp_path)))) as app:
+        app.wait_for("60 patients")
+        app.press("i")
+        app.press("Tab")
+        app.wait_for("1,000,000 rows")
         assert app.press("Down") <= ROW
         assert app.press("End") <= PAGE
+        assert "1,000,000 of 1,000,000" in app.lines[-2]
+        assert app.press("PgUp") <= PAGE
+        browsed = app.memory_mb()
         app.press("/", "0", "3", "1", "8")
-        app.wait_for(" of 1,000,000 patients")
-        print(f"after a filter {app.memory_mb():.0f} MB")
+        app.wait_for(" of 1,000,000 rows")
+        app.press("Enter", "s", "v")
+        app.wait_for("sorted by found")
+        print(f"{browsed:.0f} MB browsed, {app.memory_mb():.0f} MB filtered and sorted")
+        assert browsed <= 120
+        assert app.memory_mb() <= 135
+
+
+@pytest.mark.slow
+def test_a_million_rows_answer_in_time(tmp_path: Path) -> None:
+    file = str(million(tmp_path))
+    started = time.monotonic()
+    with PtyScreen(app_command(file)) as app:
+        app.wait_for("60 patients")
+        assert time.monotonic() - started - QUIET <= 1.5
+        for keys in (["i"], ["Tab"], ["Down"], ["End"], ["/"], ["0"], ["3"], ["1"], ["8"]):
+            began = time.monotonic()
+            app.press(*keys)
+            took = time.monotonic() - began - QUIET
+            print(f"{keys[0]:5} {1000 * took:.0f} ms")
+            assert took <= 0.5

@@ -16,7 +16,6 @@ from tui.glyphs import GLYPHS
 from tui.pages import Pages, Wish
 from tui.patient_rows import PATIENTS
 from tui.sanitise import Tier
-from tui.screens.list_place import ListPlace
 
 FRAMES = Path(__file__).parent / "frames"
 
@@ -31,8 +30,8 @@ class Driver:
     async def press(self, *keys: str) -> list[str]:
         """Press keys, wait until everything they asked for is shown, and return the rows of the screen."""
         await self.pilot.press(*keys)
-        if isinstance(self.app.screen, ListPlace):
-            await self.app.screen.pane.settled()
+        if self.app.is_running:
+            await self.app.place.settled()
         await self.pilot.pause()
         return self.lines()
 

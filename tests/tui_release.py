@@ -45,10 +45,15 @@ class Filling:
             file.unlink()
 
 
-def make_release(path: Path, *, subjects: int = 60, hostile: bool = False, blinded: bool = False) -> Path:
-    """Write a release of `subjects` subjects at three sites in three arms, with ten days of doses each."""
+def make_release(
+    path: Path, *, subjects: int = 60, hostile: bool = False, blinded: bool = False, state: str = "open"
+) -> Path:
+    """Write a release of `subjects` subjects at three sites in three arms, with ten days of doses each.
+
+    `state` is that of the trial; `blinded` makes the file of a blinded trial that withholds arms and amounts.
+    """
     filling = Filling()
-    filling.add("build_info", _build_info(blinded))
+    filling.add("build_info", _build_info(state))
     filling.add("site", *({"site_id": site} for site in ("701", "702", "703")))
     if not blinded:
         for order, (code, name) in enumerate(ARMS.items(), 1):
@@ -81,12 +86,16 @@ def _withhold(con: duckdb.DuckDBPyConnection) -> None:
 
 @cache
 def release(kind: str = "open") -> Path:
-    """The release for a test session: `open`, `blinded`, `hostile` or `empty`."""
+    """The release for a test session: `open`, `blinded`, `unblinded`, `hostile` or `empty`."""
     folder = Path(tempfile.mkdtemp(prefix="dosetrail-release-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     subjects = 0 if kind == "empty" else 60
     return make_release(
-        folder / "trial.duckdb", subjects=subjects, hostile=kind == "hostile", blinded=kind == "blinded"
+        folder / "trial.duckdb",
+        subjects=subjects,
+        hostile=kind == "hostile",
+        blinded=kind == "blinded",
+        state="blinded" if kind in ("blinded", "unblinded") else "open",
     )
 
 
@@ -94,7 +103,7 @@ def subject_id(number: int) -> str:
     return f"DT-{701 + number % 3}-{1000 + number}"
 
 
-def _build_info(blinded: bool) -> dict[str, Any]:
+def _build_info(state: str) -> dict[str, Any]:
     return {
         "release": 7,
         "built_from_seq": 41,
@@ -102,7 +111,7 @@ def _build_info(blinded: bool) -> dict[str, Any]:
         "protocol_sha256": "1e" * 32,
         "program_version": "0.1.0",
         "schema_version": 1,
-        "blinding_state": "blinded" if blinded else "open",
+        "blinding_state": state,
         "built_utc": datetime(2025, 6, 1, 5, 40),
     }
 
@@ -285,16 +294,16 @@ def _results(blinded: bool) -> list[dict[str, Any]]:
             _result("accuracy", "dose_error", arm, None, None, statistic="mean", value=-1.234, unit="mg", doses=180),
             _result("compliance", "compliance_on_treatment", arm, taken, 200),
             _result("compliance", "days_exact", arm, taken - 5, 200),
-            _result("adverse_events", "teae", arm, 5 + 4 * place, 20),
+            _result("adverse_events", "teae", arm, 5 + 4 * place, 20, statistic="incidence"),
             _result("adverse_events", "teae", arm, 5, 1.7, statistic="rate", value=2.94, unit="/100 d"),
-            _result("adverse_events", "teae", arm, 4 + place, 20, soc=SOC),
-            _result("adverse_events", "teae", arm, 3 + place, 20, soc=SOC, term="DIZZINESS"),
+            _result("adverse_events", "teae", arm, 4 + place, 20, statistic="incidence", soc=SOC),
+            _result("adverse_events", "teae", arm, 3 + place, 20, statistic="incidence", soc=SOC, term="DIZZINESS"),
         ]
         rows.append(_result("compliance", "wear", arm, None, None, not_assessable="no wear intervals were recorded"))
     if not blinded:
         for place, arm in enumerate(("LOW", "HIGH"), 1):
-            rows.append(_difference("compliance", "compliance_on_treatment", arm, -4.5 * place))
-            rows.append(_difference("adverse_events", "teae", arm, 20.0 * place))
+            rows.append(_difference("compliance", "compliance_on_treatment", arm, -0.045 * place))
+            rows.append(_difference("adverse_events", "teae", arm, 0.2 * place))
     return rows
 
 
@@ -304,15 +313,15 @@ SOC = "Nervous system disorders"
 def _result(
     analysis: str, parameter: str, arm: str | None, numerator: float | None, denominator: float | None, **more: Any
 ) -> dict[str, Any]:
-    percent = 100 * numerator / denominator if numerator is not None and denominator else None
+    share = numerator / denominator if numerator is not None and denominator else None
     return {
         "analysis": analysis,
         "population": "safety",
         "arm": arm,
         "parameter": parameter,
-        "statistic": "percent",
-        "value": percent,
-        "unit": "%",
+        "statistic": "share",
+        "value": share,
+        "unit": "1",
         "numerator": numerator,
         "denominator": denominator,
         "level": 0.95,
@@ -325,7 +334,7 @@ def _difference(analysis: str, parameter: str, arm: str, value: float) -> dict[s
     return {
         **_result(analysis, parameter, arm, None, None, statistic="risk_difference", value=value),
         "comparator": "PBO",
-        "lower": value - 7.12,
-        "upper": value + 6.89,
+        "lower": value - 0.0712,
+        "upper": value + 0.0689,
         "method": "Miettinen-Nurminen",
     }

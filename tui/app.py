@@ -77,7 +77,8 @@ class DosetrailApp(App[None]):
             await self._press(Press(event.key, event.character))
         elif isinstance(event, events.Paste) and not event.is_forwarded:
             self.place.paste(event.text)
-        else:
+        elif not isinstance(event, events.AppFocus | events.AppBlur):
+            # Nothing looks different in a window without the focus; Textual would repaint the whole screen.
             await super().on_event(event)
 
     async def _press(self, press: Press) -> None:

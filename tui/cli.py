@@ -66,7 +66,8 @@ def _invoke(arguments: list[str]) -> int:
 
 def _usage(error: typer.TyperException) -> DosetrailError:
     context = getattr(error, "ctx", None)
-    return usage_problem(error.format_message(), context.command_path if context is not None else PROGRAM)
+    words = error.format_message().replace("Value error, ", "")
+    return usage_problem(words, context.command_path if context is not None else PROGRAM)
 
 
 def _report(error: DosetrailError, arguments: Sequence[str]) -> int:

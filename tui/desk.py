@@ -48,5 +48,6 @@ class Desk:
 
     @property
     def release_label(self) -> str:
-        """Release number and, in a blinded trial, that word."""
-        return f"release {self.pages.release}{'  BLINDED' if self.pages.blinded else ''}"
+        """Release number and, in a blinded trial, which of its two files this is."""
+        state = "" if self.pages.state == "open" else "  BLINDED" if self.pages.blinded else "  UNBLINDED"
+        return f"release {self.pages.release}{state}"

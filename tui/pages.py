@@ -114,7 +114,10 @@ class Pages:
         self._connection.execute("SET lock_configuration = true")
         number, state = self.query("SELECT release, blinding_state FROM build_info")[0]
         self.release = int(number)
-        self.blinded: bool = state == "blinded"
+        self.state: str = state
+        """Of the trial: open or blinded."""
+        # Both files of a blinded trial say so; the one that still names its arms is the unblinded role's.
+        self.blinded = state == "blinded" and self.query("SELECT count(arm_code) FROM arm")[0][0] == 0
         """Arms, treatments and amounts are withheld; figures are pooled."""
 
     def close(self) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from tui.cells import describe
 from tui.glyphs import Glyphs
 from tui.pages import Pages
+from tui.sanitise import cell_width, wrap
 from tui.widgets.text_pane import TextLine
 
-LABEL = 15
-"""Cells of the label at the start of a line."""
+LABEL, TEXT = 15, 64
+"""Cells of the label at the start of a line, and of the text after it."""
 
 MATCH_STATES = ("taken", "late", "missed", "extra", "held", "unmonitored")
 EVENTS_LISTED = 5
@@ -76,9 +77,13 @@ class _Writer:
 
     def write(self, label: str, *parts: str, heading: bool = False) -> None:
         """A line of a label and its parts; a line without any part is left out."""
-        text = "   ".join(part for part in parts if part)
+        text = self.glyphs.text("   ".join(part for part in parts if part))
         if text:
-            self.lines.append(TextLine(f" {self.glyphs.cell(label, LABEL)}{self.glyphs.text(text)}", heading))
+            # Parts keep their distance where the line holds them; a longer text is broken at its words.
+            fits = cell_width(text) <= TEXT
+            first, *rest = [text] if fits else wrap(text, TEXT)
+            self.lines.append(TextLine(f" {self.glyphs.cell(label, LABEL)}{first}", heading))
+            self.lines.extend(TextLine(f" {'':{LABEL}}{more}", heading) for more in rest)
 
     def gap(self) -> None:
         """An empty line."""
@@ -131,7 +136,7 @@ def _write_doses(writer: _Writer, pages: Pages, subject: str, states: dict[str, 
             writer.write("Doses", f"{recorded:,} recorded, none planned", heading=True)
             writer.write("Compliance", "not assessable: no planned doses")
         elif intervals:
-            writer.write("Doses", f"{intervals:,} constant-dosing intervals", heading=True)
+            writer.write("Doses", f"{intervals:,} constant-dosing interval{'s' * (intervals != 1)}", heading=True)
             writer.write("Compliance", "not assessable: exposure intervals only")
         else:
             writer.write("Doses", "none recorded", heading=True)

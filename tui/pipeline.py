@@ -14,13 +14,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from importers.agreement import check_agreement
 from importers.base import Parsed, ReadContext, Recognised, SourceFile
 from importers.discover import Input, find_inputs
 from importers.registry import importer_of
+from store.blinded_files import close_open_releases, close_sources
+from store.blinding import Withheld
 from store.build import BuildInputs, Built, ReleaseBuilder
 from store.errors import DosetrailError, FileRefused
-from store.facts import IMPORT_SOURCE, MAKE_RELEASE, RECORD_PROTOCOL, Facts, SourceFact, read_facts, read_releases
+from store.facts import (
+    IMPORT_SOURCE,
+    MAKE_RELEASE,
+    NAME_SOURCE,
+    RECORD_PROTOCOL,
+    RESTORE_RELEASE,
+    Facts,
+    SourceFact,
+    read_facts,
+    read_releases,
+)
 from store.ledger import Entry
 from store.locking import import_lock
 from store.protocol_file import RecordedProtocol, load_protocol
@@ -28,7 +39,16 @@ from store.publish import TRIAL_FILE, building_folder, checkpoint, publish
 from store.retention import prune
 from store.sources import SourceArchive
 from tui.analyst import ANALYST
-from tui.release_files import hash_release_files, read_archived, split_release, tidy_study
+from tui.new_files import NewFile, refuse_disagreeing
+from tui.release_files import (
+    changed_keys,
+    explained_full_disk,
+    hash_release_files,
+    read_archived,
+    read_unblinded_rows,
+    split_release,
+    tidy_study,
+)
 from tui.report import FileReport, ImportReport
 from tui.version import program_version
 
@@ -38,6 +58,9 @@ if TYPE_CHECKING:
     from store.study import Study
 
 Progress = Callable[[str], None]
+
+_NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export")
+"""Actions after which a release would be the same again."""
 
 
 def quiet(stage: str) -> None:
@@ -52,18 +75,14 @@ def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) ->
     """
     started = time.monotonic()
     study.require_owner("import")
-    with import_lock(study):
-        messages = tidy_study(study)
-        protocol = load_protocol(study.protocol_path)
-        run = _Run(study, protocol, progress)
+    with import_lock(study), explained_full_disk():
+        run = _start(study, progress)
         with run.builder() as builder:
             with run.archive.batch():
-                run.read_inputs(find_inputs(paths, protocol.protocol.source), builder.con)
+                run.read_inputs(find_inputs(paths, run.protocol.protocol.source), builder.con)
             if run.new_files:
                 run.publish_with(builder)
-            head = study.ledger.head()
-    messages.extend(run.messages)
-    return ImportReport(run.reports, run.release, head.hash, head.seq, time.monotonic() - started, messages)
+        return run.report(started)
 
 
 def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
@@ -71,31 +90,38 @@ def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
     nothing."""
     started = time.monotonic()
     study.require_owner("make a release")
-    with import_lock(study):
-        messages = tidy_study(study)
-        run = _Run(study, load_protocol(study.protocol_path), progress)
+    with import_lock(study), explained_full_disk():
+        run = _start(study, progress)
         if run.outdated():
             with run.builder() as builder:
                 run.publish_with(builder)
-        head = study.ledger.head()
-    return ImportReport(run.reports, run.release, head.hash, head.seq, time.monotonic() - started, messages)
+        return run.report(started)
+
+
+def _start(study: Study, progress: Progress) -> _Run:
+    messages = tidy_study(study)
+    protocol = load_protocol(study.protocol_path)
+    if protocol.protocol.study.state == "blinded":
+        close_sources(study)
+    return _Run(study, protocol, progress, messages)
 
 
 class _Run:
     """One run that may end in a release."""
 
-    def __init__(self, study: Study, protocol: RecordedProtocol, progress: Progress) -> None:
+    def __init__(self, study: Study, protocol: RecordedProtocol, progress: Progress, messages: list[str]) -> None:
         self.study = study
         self.protocol = protocol
+        self.blinded = protocol.protocol.study.state == "blinded"
         self.progress = progress
+        self.messages = messages
         self.archive = SourceArchive(study)
         self.rows = study.ledger.read()
-        self.facts = read_facts(self.rows)
+        self.facts = read_facts(self.rows, read_unblinded_rows(study))
         self.releases = read_releases(self.rows)
         self.received_utc = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         self.reports: list[FileReport] = []
-        self.messages: list[str] = []
-        self.new_files: list[tuple[SourceFact, Parsed, FileReport]] = []
+        self.new_files: list[NewFile] = []
         self.release: int | None = None
         self._folder: Path | None = None
 
@@ -114,8 +140,14 @@ class _Run:
         return (
             last.protocol_sha256 != self.protocol.sha256
             or last.program_version != program_version()
-            or any(row.seq > last.seq and row.action not in (MAKE_RELEASE, "export") for row in self.rows)
+            or any(row.seq > last.seq and row.action not in _NOTHING_TO_BUILD for row in self.rows)
         )
+
+    def report(self, started: float) -> ImportReport:
+        """What the run did; ``started`` on the monotonic clock."""
+        head = self.study.ledger.head()
+        seconds = time.monotonic() - started
+        return ImportReport(self.reports, self.release, head.hash, head.seq, seconds, self.messages)
 
     def read_inputs(self, inputs: list[Input], con: duckdb.DuckDBPyConnection) -> None:
         """Archive and read every input; failures become reports."""
@@ -130,7 +162,6 @@ class _Run:
             if item.error is not None or item.recognised is None:
                 report.reason = item.error
                 continue
-            self.progress(f"reading {item.path.name}")
             try:
                 self._read_one(item, item.recognised, report, con, known_sizes)
             except FileRefused as error:
@@ -140,7 +171,7 @@ class _Run:
                     raise
                 report.reason = f"{error.message} {error.remedy}"
             report.seconds = time.monotonic() - started
-        self._refuse_disagreeing()
+        self.new_files = refuse_disagreeing(self.new_files)
 
     def _read_one(
         self,
@@ -151,16 +182,15 @@ class _Run:
         known_sizes: set[int],
     ) -> None:
         report.format, report.dataset = recognised.format, recognised.dataset
-        archived = self.archive.archive(item.path, known_sizes=known_sizes)
+        self.progress(f"archiving {item.path.name}")
+        archived = self.archive.archive(item.path, unblinding=self.blinded, known_sizes=known_sizes)
         report.sha256 = archived.sha256
-        known = self.facts.source(archived.sha256)
-        if known is not None or any(fact.sha256 == archived.sha256 for fact, _, _ in self.new_files):
-            report.status, report.reason = "duplicate_file", "the same bytes were imported before"
-            self._count_duplicate_file(report, archived.sha256)
+        if self._seen_before(report, archived.sha256):
             return
         checkpoint("archived")
         file = SourceFile(item.path, item.path.name, archived.sha256)
         context = ReadContext(self.protocol.protocol, item.source, con)
+        self.progress(f"reading {item.path.name}")
         parsed = importer_of(recognised.format).parse(file, recognised, context)
         archived.require_unchanged(item.path)
         fact = SourceFact(
@@ -176,30 +206,22 @@ class _Run:
             received_utc=self.received_utc,
         )
         report.status, report.read, report.notes = "imported", parsed.rows_read, parsed.notes
-        self.new_files.append((fact, parsed, report))
+        self.new_files.append(NewFile(fact, parsed, report))
 
-    def _count_duplicate_file(self, report: FileReport, sha256: str) -> None:
+    def _seen_before(self, report: FileReport, sha256: str) -> bool:
         """A file received again counts as read; all its rows are duplicates (its own fate stands in source_file)."""
-        for row in self.rows:
-            if row.action == IMPORT_SOURCE and row.record == f"source/{sha256}":
-                report.read = report.duplicate = row.new_value.get("rows_read", 0)
-
-    def _refuse_disagreeing(self) -> None:
-        """Files of one snapshot data set in one run must agree, else none of them is used."""
-        by_dataset: dict[tuple[str, str], list[tuple[SourceFact, Parsed, FileReport]]] = {}
-        for entry in self.new_files:
-            if entry[0].mode == "snapshot":
-                by_dataset.setdefault((entry[0].format, entry[0].dataset), []).append(entry)
-        for entries in by_dataset.values():
-            first = entries[0]
-            for other in entries[1:]:
-                sentence = check_agreement(first[0].name, first[1], other[0].name, other[1])
-                if sentence is None:
-                    continue
-                for entry in entries:
-                    entry[2].status, entry[2].reason = "failed", sentence
-                self.new_files = [entry for entry in self.new_files if entry not in entries]
-                break
+        if self.facts.source(sha256) is not None:
+            recorded = (row for row in self.rows if (row.action, row.record) == (IMPORT_SOURCE, f"source/{sha256}"))
+            rows_read = next(recorded).new_value["rows_read"]
+            report.reason = "the same bytes were imported before"
+        else:
+            same = next((other for fact, _, other in self.new_files if fact.sha256 == sha256), None)
+            if same is None:
+                return False
+            rows_read = same.read
+            report.reason = f"the same bytes as {Path(same.path).name}"
+        report.status, report.read, report.duplicate = "duplicate_file", rows_read, rows_read
+        return True
 
     def publish_with(self, builder: ReleaseBuilder) -> None:
         """Build from all facts and the new files, then commit and swap."""
@@ -218,12 +240,19 @@ class _Run:
         del files
         builder.con.close()
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
-        if self.protocol.protocol.study.state == "blinded":
-            self._split_blinded(self._folder)
+        withheld = split_release(self._folder) if self.blinded else []
         checkpoint("built")
-        self.archive.archive_bytes(self.protocol.text.encode())
-        publish(self.study, self._folder, number, self._entries(number, facts, built))
+        self.archive.archive_bytes(self.protocol.text.encode(), unblinding=self.blinded)
+        publish(
+            self.study,
+            self._folder,
+            number,
+            self._entries(number, facts, built),
+            unblinded_entries=self._unblinded_entries(number, withheld) if self.blinded else (),
+        )
         self.release = number
+        if self.blinded:
+            self._say_blinded(withheld)
         for fact, _, report in self.new_files:
             counts = built.counts[fact.source_id]
             report.new, report.duplicate = counts.new, counts.duplicate
@@ -231,11 +260,17 @@ class _Run:
             report.first_event, report.last_event = counts.first_event, counts.last_event
         prune(self.study)
 
-    def _split_blinded(self, folder: Path) -> None:
-        for column in split_release(folder):
+    def _say_blinded(self, withheld: list[Withheld]) -> None:
+        self.messages.extend(
+            f"{column.table}.{column.column} is withheld from the blinded release: "
+            f"{column.values} of its values occur in one arm only."
+            for column in withheld
+        )
+        closed = close_open_releases(self.study)
+        if closed:
             self.messages.append(
-                f"{column.table}.{column.column} is withheld from the blinded release: "
-                f"{column.values} of its values occur in one arm only."
+                f"Releases made while the trial was open ({', '.join(map(str, closed))}) show the arms; they are now "
+                "closed to the study's group. File names recorded then stay in the ledger."
             )
 
     def _read_archived(self, fact: SourceFact, con: duckdb.DuckDBPyConnection) -> Parsed:
@@ -245,12 +280,14 @@ class _Run:
     def _entries(self, number: int, facts: Facts, built: Built) -> list[Entry]:
         assert self._folder is not None
         entries = []
-        if self.facts.protocol_sha256 != self.protocol.sha256:
-            entries.append(
-                Entry(RECORD_PROTOCOL, f"protocol/{self.protocol.sha256}", old=self.facts.protocol_sha256, new=None)
-            )
+        old = self.facts.protocol_sha256
+        if old != self.protocol.sha256:
+            changed = changed_keys(self.archive, old, self.protocol.text) if old else None
+            new = {"changed_keys": changed} if changed is not None else None
+            entries.append(Entry(RECORD_PROTOCOL, f"protocol/{self.protocol.sha256}", old=old, new=new))
         for fact, parsed, _ in self.new_files:
-            value = {**fact.to_json(), "release": number, "rows_read": parsed.rows_read}
+            told = fact.to_blinded_json() if self.blinded else fact.to_json()
+            value = {**told, "release": number, "rows_read": parsed.rows_read}
             entries.append(Entry(IMPORT_SOURCE, f"source/{fact.sha256}", new=value))
         entries.append(
             Entry(
@@ -266,4 +303,14 @@ class _Run:
                 },
             )
         )
+        return entries
+
+    def _unblinded_entries(self, number: int, withheld: list[Withheld]) -> list[Entry]:
+        entries = [
+            Entry(NAME_SOURCE, f"source/{fact.sha256}", new={**fact.to_withheld_json(), "release": number})
+            for fact, _, _ in self.new_files
+        ]
+        if withheld:
+            columns = [vars(column) for column in withheld]
+            entries.append(Entry("withhold_columns", f"release/{number:06d}", new=columns))
         return entries

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,9 @@ class ReleaseFacts:
     title: str
     release: int
     ledger_head: str
-    """HASH@SEQ of the ledger row the release is a function of."""
+    """HASH@SEQ of the ledger row that committed the release (of the last one before it, where the ledger
+    may not be read): what `dosetrail verify --anchor` takes.
+    """
     blinding: str
     """open; blinded (arms and amounts withheld); unblinded (the other file of a blinded trial)."""
     data_cut: date | None
@@ -189,7 +191,23 @@ def open_release(study: Study, *, unblinded: bool = False, as_of: int | None = N
     """
     file = release_file(study, unblinded=unblinded, as_of=as_of)
     with open_release_file(file, name=study_name(study), title=study_title(study), unblinded=unblinded) as reader:
+        committed = _commit(study, reader.facts.release)
+        if committed is not None:
+            reader.facts = replace(reader.facts, ledger_head=committed)
         yield reader
+
+
+def _commit(study: Study, number: int) -> str | None:
+    """HASH@SEQ of the ledger row that committed a release; None for a reader outside the study's group."""
+    from store.facts import MAKE_RELEASE
+    from store.ledger_chain import Head
+
+    try:
+        rows = study.ledger.read(actions=(MAKE_RELEASE,))
+    except NotAllowed:
+        return None
+    found = [row for row in rows if row.record == f"release/{number:06d}"]
+    return str(Head(found[-1].seq, found[-1].hash)) if found else None
 
 
 @contextmanager

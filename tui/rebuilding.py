@@ -18,7 +18,14 @@ from store.publish import TRIAL_FILE, UNBLINDED_FILE, building_folder, restore
 from store.sources import SourceArchive
 from tui.analyst import ANALYST
 from tui.pipeline import Progress, quiet
-from tui.release_files import hash_release_files, read_archived, split_release, tidy_study
+from tui.release_files import (
+    explained_full_disk,
+    hash_release_files,
+    read_archived,
+    read_unblinded_rows,
+    split_release,
+    tidy_study,
+)
 from tui.report import RebuildReport
 from tui.version import program_version
 
@@ -37,7 +44,7 @@ def rebuild(
     Raises ``DosetrailError``.
     """
     study.require_owner("rebuild")
-    with import_lock(study):
+    with import_lock(study), explained_full_disk():
         tidy_study(study)
         rows = study.ledger.read()
         release = next((fact for fact in reversed(read_releases(rows)) if number in (None, fact.number)), None)
@@ -76,7 +83,7 @@ def _build_again(study: Study, rows: list[LedgerRow], release: ReleaseFact, fold
     archive = SourceArchive(study)
     with archive.open(release.protocol_sha256) as stream:
         protocol = parse_protocol(stream.read().decode(), study.protocol_path)
-    facts = facts_of_release(rows, release)
+    facts = facts_of_release(rows, release, read_unblinded_rows(study))
     with ReleaseBuilder(folder / TRIAL_FILE, progress) as builder:
         files = [(fact, read_archived(study, archive, fact, protocol, builder.con, folder)) for fact in facts.sources]
         inputs = BuildInputs(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from importers.base import Parsed, ReadContext, Recognised, SourceFile
 from importers.registry import importer_of
 from store.blinding import Withheld, write_blinded_file
+from store.errors import DiskFull, is_disk_full
 from store.protocol_file import RecordedProtocol, parse_protocol
 from store.publish import TRIAL_FILE, UNBLINDED_FILE, finish_interrupted, sweep
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from store.facts import SourceFact
+    from store.ledger_chain import LedgerRow
     from store.sources import SourceArchive
     from store.study import Study
 
@@ -69,3 +74,43 @@ def hash_release_files(folder: Path) -> dict[str, str]:
         with path.open("rb") as stream:
             hashes[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return hashes
+
+
+def read_unblinded_rows(study: Study) -> list[LedgerRow]:
+    """The unblinded ledger; empty for a trial that never was blinded."""
+    return study.unblinded_ledger.read() if study.has_unblinded_ledger else []
+
+
+def changed_keys(archive: SourceArchive, old_sha256: str, text: str) -> list[str]:
+    """Keys of protocol.toml, dotted, that were added, removed or given another value since the recorded one."""
+    with archive.open(old_sha256) as stream:
+        old = _flat("", tomllib.loads(stream.read().decode()))
+    new = _flat("", tomllib.loads(text))
+    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+
+
+def _flat(prefix: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        items = [(f"{prefix}.{key}" if prefix else key, child) for key, child in value.items()]
+    elif isinstance(value, list) and any(isinstance(child, dict) for child in value):
+        items = [(f"{prefix}[{number}]", child) for number, child in enumerate(value, start=1)]
+    else:
+        return {prefix: value}
+    return {key: leaf for name, child in items for key, leaf in _flat(name, child).items()}
+
+
+@contextlib.contextmanager
+def explained_full_disk() -> Iterator[None]:
+    """``DiskFull`` for what DuckDB and plain writes of a build say, each in its own words, when there is no room."""
+    import duckdb
+
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFull(
+            "The new release could not be written: no room left (disk full, quota used up or file-size limit).",
+            remedy="Free space (df -h, quota and ulimit -f show which limit it is), then run it again.",
+            cause=str(error),
+        ) from error

@@ -16,7 +16,7 @@ from tui.sanitise import wrap
 FAMILIES = (("accuracy", "Dose accuracy"), ("compliance", "Compliance"), ("adverse_events", "Adverse events"))
 POOLED = "ALL"
 
-_SAME_FIGURE = (
+_SAME_BLOCK = (
     "population",
     "drug",
     "channel",
@@ -32,6 +32,12 @@ _SAME_FIGURE = (
 )
 _CONTEXT = ("drug", "channel", "device_class", "dose_pair", "period", "estimand")
 
+COUNTED = ("share", "percent", "incidence")
+"""Statistics that are counted things out of all of them: their name says nothing a reader misses."""
+
+NAMES = {"teae": "any emergent event", "eair": "EAIR", "eaer": "EAER"}
+"""Parameters whose code says too little."""
+
 Result = dict[str, Any]
 
 
@@ -40,20 +46,33 @@ class Figure:
     """One statistic of one parameter: a value for each arm, or for each arm compared with another."""
 
     label: str
+    statistic: str
     values: dict[str, Result] = field(default_factory=dict)
     """Arm code to row of `result`."""
     comparator: str | None = None
-    sentence: str = ""
-    """Why the figure cannot be given, when it cannot."""
     level: int = 0
     """Depth below the parameter: statistics and differences stand under it."""
 
+
+@dataclass
+class Block:
+    """All statistics of one parameter in one context."""
+
+    figures: list[Figure]
+    on_terms: bool
+    """About a system organ class or a term."""
+    detail: bool
+    """Listed only when it is searched for: an event by severity, a term by actual arm ..."""
+    searched: str
+    """Text the filter line looks in."""
+
     @property
-    def searched(self) -> str:
-        """Text the filter line looks in."""
-        rows = self.values.values()
-        more = {str(row[name]) for row in rows for name in ("parameter", "soc", "term", "statistic") if row[name]}
-        return " ".join([self.label, self.sentence, *sorted(more)]).lower()
+    def listed(self) -> list[Figure]:
+        """What the list shows of it: the first statistic, what is compared and the comparisons."""
+        first, *more = self.figures
+        if self.on_terms:
+            return [first]
+        return [first, *(figure for figure in more if figure.comparator or figure.statistic == "mean_of_subjects")]
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Results:
     """The figures of each family, and the arms in the order of the protocol."""
 
     arms: tuple[str, ...]
-    figures: dict[str, list[Figure]]
+    blocks: dict[str, list[Block]]
     cut: str
     """Up to which event date data count, in words."""
 
@@ -76,15 +95,13 @@ def read_results(pages: Pages) -> Results:
     arms = [code for code in known if code in seen] + sorted(seen - set(known) - {POOLED})
     if POOLED in seen:
         arms.append(POOLED)
-    figures: dict[str, list[Figure]] = {family: [] for family, _ in FAMILIES}
-    for family, _ in FAMILIES:
-        figures[family] = group_figures([row for row in rows if row["analysis"] == family])
+    blocks = {family: group_results([row for row in rows if row["analysis"] == family]) for family, _ in FAMILIES}
     cuts = {row["data_cut"] for row in rows if row["data_cut"]}
-    return Results(tuple(arms), figures, f"data cut {max(cuts)}" if cuts else "all data")
+    return Results(tuple(arms), blocks, f"data cut {max(cuts)}" if cuts else "all data")
 
 
-def group_figures(rows: Sequence[Result]) -> list[Figure]:
-    """The figures of one family: the statistics of a parameter stand under its first one, in their stored order.
+def group_results(rows: Sequence[Result]) -> list[Block]:
+    """The blocks of one family in their stored order, those on single terms after the others.
 
     A drug, channel, period ... is named only where a parameter has figures for several of them.
     """
@@ -92,34 +109,48 @@ def group_figures(rows: Sequence[Result]) -> list[Figure]:
     for row in rows:
         for column in _CONTEXT:
             seen.setdefault((row["parameter"], column), set()).add(row[column])
-    blocks: dict[tuple[Any, ...], dict[tuple[str, str | None], Figure]] = {}
+    grouped: dict[tuple[Any, ...], dict[tuple[str, str | None], Figure]] = {}
     for row in rows:
-        block = blocks.setdefault(tuple(row[name] for name in _SAME_FIGURE), {})
+        figures = grouped.setdefault(tuple(row[name] for name in _SAME_BLOCK), {})
         name = (row["statistic"], row["comparator"])
-        figure = block.get(name)
-        if figure is None:
+        if name not in figures:
             several = [column for column in _CONTEXT if len(seen[row["parameter"], column]) > 1]
-            figure = block[name] = _new_figure(row, several, first=not block)
-        figure.values[row["arm"] or POOLED] = row
-        if row["not_assessable"]:
-            figure.sentence = row["not_assessable"]
-    return [figure for block in blocks.values() for figure in block.values()]
+            figures[name] = _new_figure(row, several, first=not figures)
+        figures[name].values[row["arm"] or POOLED] = row
+    blocks = [_new_block(list(figures.values())) for figures in grouped.values()]
+    return sorted(blocks, key=lambda block: block.on_terms)
+
+
+def _new_block(figures: list[Figure]) -> Block:
+    rows = [row for figure in figures for row in figure.values.values()]
+    row = rows[0]
+    on_terms = bool(row["soc"] or row["term"])
+    names = ("parameter", "soc", "term", "estimand", "period", "not_assessable")
+    said = {figure.label for figure in figures} | {str(row[name]) for row in rows for name in names if row[name]}
+    return Block(
+        figures,
+        on_terms=on_terms,
+        detail=on_terms and bool(row["by"] or row["estimand"] or row["parameter"] != "teae"),
+        searched=" ".join(sorted(said)).replace("_", " ").lower(),
+    )
 
 
 def _new_figure(row: Result, several: Sequence[str], *, first: bool) -> Figure:
     statistic = row["statistic"].replace("_", " ")
     if row["comparator"]:
         compared = "diff." if statistic.endswith("difference") else statistic
-        return Figure(f"{compared} to {row['comparator']}", comparator=row["comparator"], level=1)
+        return Figure(f"{compared} to {row['comparator']}", row["statistic"], comparator=row["comparator"], level=1)
     if not first:
-        return Figure(_with_unit(statistic, row), level=1)
-    parts = [row["term"] or row["soc"] or row["parameter"].replace("_", " ")]
+        return Figure(_with_unit(statistic, row), row["statistic"], level=1)
+    parts = [row["term"] or row["soc"] or NAMES.get(row["parameter"], row["parameter"].replace("_", " "))]
     if row["by"]:
         parts.append(f"{row['by']} {row['by_value']}".replace("_", " "))
     parts += [str(row[name]).replace("_", " ") for name in several if row[name]]
-    if row["statistic"] not in ("percent", "share"):
+    if row["statistic"] not in COUNTED:
         parts.append(statistic)
-    return Figure(_with_unit(", ".join(parts), row), level=1 if row["term"] else 0)
+    if (row["method"] or "").startswith("device-reported"):
+        parts.append("device-reported")
+    return Figure(_with_unit(", ".join(parts), row), row["statistic"], level=1 if row["term"] else 0)
 
 
 def _with_unit(label: str, row: Result) -> str:
@@ -169,11 +200,11 @@ def difference_text(row: Result, *, short: bool = False) -> str:
     """A comparison with its interval; an open limit is inf."""
     if row["value"] is None:
         return "not est."
-    value = format_value(row["value"], row["unit"], sign=False)
+    value = result_text(row, "value", sign=False)
     if row["lower"] is None and row["upper"] is None:
         return value
     low, high = (
-        sign + "inf" if row[name] is None else format_value(row[name], row["unit"], sign=False)
+        sign + "inf" if row[name] is None else result_text(row, name, sign=False)
         for name, sign in (("lower", "-"), ("upper", ""))
     )
     return f"{value} ({low},{high})" if short else f"{value} ({low} to {high})"
@@ -185,15 +216,23 @@ def cell_text(row: Result | None, width: int) -> str:
         return ""
     if row["value"] is None:
         return "n.a." if row["not_assessable"] else "not est."
-    value = format_value(row["value"], row["unit"], sign=not row["comparator"])
+    value = result_text(row, "value", sign=not row["comparator"])
     forms = [value]
     counted = row["numerator"] is not None and row["denominator"] is not None
     if row["comparator"]:
         forms = [difference_text(row), difference_text(row, short=True), value]
-    elif counted and row["statistic"] in ("share", "percent", "count", "rate"):
+    elif counted and row["statistic"] in (*COUNTED, "count"):
         counts = f"{row['numerator']:,.6g}/{row['denominator']:,.6g}"
         forms = [counts, value] if row["statistic"] == "count" else [f"{counts} {value}", value]
     return next((form for form in forms if len(form) <= width), forms[-1])
+
+
+def result_text(row: Result, name: str, *, sign: bool = True) -> str:
+    """`value`, `lower` or `upper` of a row in print; p values and ratios are numbers, not per cents."""
+    if row["statistic"] == "p_value" and row[name] is not None:
+        return "<0.001" if row[name] < 0.001 else f"{row[name]:.3f}"
+    unit = None if "ratio" in row["statistic"] else row["unit"]
+    return format_value(row[name], unit, sign=sign)
 
 
 def format_value(value: float | None, unit: str | None, *, sign: bool = True) -> str:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from store.errors import DosetrailError
+from store.errors import DosetrailError, IntegrityFailure
 
 if TYPE_CHECKING:
     from store.study import Study
@@ -32,6 +32,8 @@ class StudyStatus:
     unfinished_release: int | None = None
     """A release that was committed and not yet made current."""
     running_import: dict[str, Any] | None = None
+    integrity_problem: str | None = None
+    """What is damaged, and what to do; everything else that can be read is still there."""
     protocol_problem: str | None = None
     protocol_changed: bool = False
     to_fill_in: list[str] = field(default_factory=list)
@@ -55,6 +57,7 @@ class StudyStatus:
             "ledger_rows_since_release": self.since_release,
             "unfinished_release": self.unfinished_release,
             "running_import": self.running_import,
+            "integrity_problem": self.integrity_problem,
             "protocol_changed": self.protocol_changed,
             "protocol_problem": self.protocol_problem,
             "to_fill_in": self.to_fill_in,
@@ -65,28 +68,37 @@ class StudyStatus:
 
 
 def read_status(study: Study) -> StudyStatus:
-    """Read everything this account may read; raises IntegrityFailure for a damaged release."""
+    """Read everything this account may read."""
     from store.locking import running_import
-    from tui.reading import open_release, study_name, study_title
+    from tui.reading import study_name, study_title
 
     status = StudyStatus(study, " ".join(filter(None, (study_name(study), study_title(study)))))
-    if study.current_release() is not None:
-        with open_release(study) as reader:
-            status.release = reader.facts
-            status.files = reader.records(
-                "SELECT source_id, file_name, format, dataset, rows_read, rows_new, rows_duplicate, rows_superseded, "
-                "rows_quarantined, first_event, last_event FROM source_file ORDER BY dataset, file_name, source_id"
-            )
-            status.quarantine = reader.records(
-                "SELECT reason::VARCHAR AS reason, table_name, count(*) AS rows, min(source_id) AS example_source, "
-                "arg_min(line, source_id) AS example_line, any_value(message ORDER BY source_id, line) AS message "
-                "FROM quarantine GROUP BY reason, table_name ORDER BY rows DESC, 1, 2"
-            )
+    try:
+        if study.current_release() is not None:
+            _read_release(study, status)
+    except IntegrityFailure as error:
+        status.integrity_problem = f"{error.message} {error.effect} {error.remedy}"
     holder = running_import(study)
     status.running_import = asdict(holder) if holder else None
     _read_ledger(study, status)
     _read_protocol(study, status)
     return status
+
+
+def _read_release(study: Study, status: StudyStatus) -> None:
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        status.release = reader.facts
+        status.files = reader.records(
+            "SELECT source_id, file_name, format, dataset, rows_read, rows_new, rows_duplicate, rows_superseded, "
+            "rows_quarantined, first_event, last_event FROM source_file ORDER BY dataset, file_name, source_id"
+        )
+        status.quarantine = reader.records(
+            "SELECT reason::VARCHAR AS reason, table_name, count(*) AS rows, min(source_id) AS example_source, "
+            "arg_min(line, source_id) AS example_line, any_value(message ORDER BY source_id, line) AS message "
+            "FROM quarantine GROUP BY reason, table_name ORDER BY rows DESC, 1, 2"
+        )
 
 
 def _read_ledger(study: Study, status: StudyStatus) -> None:
@@ -171,9 +183,9 @@ def _facts(status: StudyStatus) -> list[tuple[str, object]]:
         facts += [
             ("Release", f"{release.release}{state}, made {built}"),
             ("Data", f"{len(status.files)} files, {release.data_cut_words}"),
-            ("Release from", release.ledger_head),
+            ("Committed", release.ledger_head),
         ]
-    facts.append(("Ledger head", status.ledger_head))
+    facts.append(("Ledger", status.ledger_head))
     return facts
 
 
@@ -181,6 +193,8 @@ def _to_do(status: StudyStatus) -> list[tuple[str, str]]:
     """What somebody has to do or to know, most urgent first, with the command that does it."""
     where = f"--study {shlex.quote(str(status.study.root))}"
     said: list[tuple[str, str]] = [(sentence, "") for sentence in status.unread]
+    if status.integrity_problem:
+        said.append((status.integrity_problem, f"dosetrail verify {where}"))
     if status.running_import:
         who = status.running_import
         said.append((f"An import is running: process {who['pid']} of {who['user']} since {who['since']}.", ""))
@@ -194,7 +208,7 @@ def _to_do(status: StudyStatus) -> list[tuple[str, str]]:
                 f"dosetrail release {where}",
             )
         )
-    elif status.release is None:
+    elif status.release is None and not status.integrity_problem:
         said.append(("Nothing was imported yet.", f"dosetrail import {where} FILES"))
     elif status.protocol_changed:
         said.append(("protocol.toml was changed since the release.", f"dosetrail release {where}"))

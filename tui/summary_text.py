@@ -1,50 +1,342 @@
-"""The summary in print: a table per family and population, one column per arm, what cannot be said below
-it.
-"""
+"""The summary in print: a table per family, one column per arm, what cannot be said below it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tui.glyphs import Glyphs
 from tui.output import glyphs_for, page_width, paragraph, write_lines
-from tui.result_rows import POOLED, Figure, Result, format_value, group_figures
+from tui.summary_lines import (
+    FAMILIES,
+    POOLED,
+    Cell,
+    Key,
+    Result,
+    Wanted,
+    gather,
+    plain,
+    points,
+    share,
+    share_and_events,
+)
 from tui.tables import Column, table_lines
 
 if TYPE_CHECKING:
     from tui.reading import Reader
 
-FAMILIES = (
-    ("enrolment", "Enrolment"),
-    ("exposure", "Exposure"),
-    ("accuracy", "Dose accuracy"),
-    ("compliance", "Compliance"),
-    ("adverse_events", "Adverse events"),
-)
-TERMS_SHOWN = 10
-LABEL = 20
-ARM = 15
-"""Cells that a label and an arm's column take at least; what does not fit stands in a second table."""
+LABEL = 23
+ARM = 18
+"""Cells that a label and an arm's column take; arms that do not fit stand in a second table."""
+TERMS = {True: 5, False: 10}
+"""Terms shown in an overview and where adverse events were asked for."""
 
 
-def print_summary(reader: Reader, rows: list[Result], *, all_terms: bool) -> None:
-    """Print `rows` of the table result."""
+@dataclass(frozen=True)
+class Printed:
+    """How much is printed, and on what."""
+
+    glyphs: Glyphs
+    width: int
+    arms: list[str]
+    overview: bool
+    all_terms: bool
+
+
+Body = list[list[object]]
+
+
+def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_terms: bool) -> None:
+    """Print rows of the table `result`; `overview` keeps each family to its main figures."""
     glyphs, width = glyphs_for(sys.stdout), page_width()
     facts = reader.facts
     known = [code for (code,) in reader.rows("SELECT arm_code FROM arm ORDER BY arm_order") if code is not None]
     lines = paragraph(" ".join(filter(None, (facts.study, facts.title))), glyphs, width)
-    for family, title in FAMILIES:
+    for family, (title, counted, wanted) in FAMILIES.items():
         found = [row for row in rows if row["analysis"] == family]
-        for population in dict.fromkeys(row["population"] for row in found):
-            chosen = [row for row in found if row["population"] == population]
-            lines += ["", f"{title.upper()}  population {glyphs.text(population)}"]
-            lines += _family_lines(chosen, known, glyphs, width, all_terms=all_terms)
+        others = _other_populations(family, found) if overview else []
+        found = [row for row in found if row["population"] not in others]
+        for context, group in _contexts(family, found).items():
+            printed = Printed(glyphs, width, _arms(family, group, known), overview, all_terms)
+            heading = f"{title}{_basis(group)}  {glyphs.text(context)}".rstrip()
+            lines += ["", glyphs.cut_to(heading, width - 1), *_family_lines(group, counted, wanted, printed)]
+        if others:
+            option = f"dosetrail summary {family.replace('_', '-')} --population"
+            lines += paragraph(f"Also for {', '.join(others)}: {option} NAME", glyphs, width)
     if not rows:
         lines += ["", "No results of this kind in this release."]
     lines += ["", *paragraph(_footer(reader, rows), glyphs, width), f"Ledger head {facts.ledger_head}"]
     write_lines(lines)
+
+
+def _basis(rows: list[Result]) -> str:
+    """Figures that rest on the device's own log say so in the heading."""
+    shares = [row for row in rows if row["parameter"].endswith("_conformity") and row["statistic"] == "share"]
+    methods = [row["method"] for row in shares if row["value"] is not None]
+    reported = bool(methods) and all((method or "").startswith("device-reported") for method in methods)
+    return " (device-reported)" if reported else ""
+
+
+def _other_populations(family: str, rows: list[Result]) -> list[str]:
+    """Populations beside the first one that has figures; enrolment is one table over all of them."""
+    if family == "enrolment":
+        return []
+    with_values = list(dict.fromkeys(row["population"] for row in rows if row["value"] is not None))
+    return with_values[1:]
+
+
+def _contexts(family: str, rows: list[Result]) -> dict[str, list[Result]]:
+    """Heading -> rows of one population, drug, channel and device class; enrolment is one table over
+    populations.
+    """
+    if family == "enrolment":
+        return {"": rows} if rows else {}
+    groups: dict[str, list[Result]] = {}
+    for row in rows:
+        parts = [row["population"].replace("_", " "), row["drug"], row["channel"]]
+        parts.append((row["device_class"] or "").replace("_", " "))
+        groups.setdefault(", ".join(filter(None, parts)), []).append(row)
+    with_values = [name for name, group in groups.items() if any(row["value"] is not None for row in group)]
+    if with_values:
+        # What cannot be said stands below what can, not in a table of its own.
+        for name in [name for name in groups if name not in with_values]:
+            groups[with_values[-1]].extend(groups.pop(name))
+    return groups
+
+
+def _arms(family: str, rows: Iterable[Result], known: list[str]) -> list[str]:
+    """Columns: the arms; all of them together where there are no arms, and beside them for enrolment."""
+    seen = {row["arm"] or POOLED for row in rows}
+    arms = [code for code in known if code in seen] + sorted(seen - set(known) - {POOLED})
+    return [*arms, POOLED] if POOLED in seen and (family == "enrolment" or not arms) else arms
+
+
+def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], printed: Printed) -> list[str]:
+    figures = gather(rows)
+    body: Body = []
+    for line in wanted:
+        if printed.overview and not line.overview:
+            continue
+        cells = figures.get((line.parameter, line.by, line.by_value, None, None), {})
+        body += _figure(line, cells, printed)
+        if line.compared:
+            for key, by_period in figures.items():
+                if key[0] == line.parameter and key[1] is None and key[3] is not None:
+                    body += _figure(Wanted(f"  {key[3]}", line.parameter, line.write), by_period, printed)
+    if not printed.overview:
+        body += _others(figures, wanted, printed)
+    if any(key[0] == "events_per_1000_doses" for key in figures):
+        body += _per_1000(figures, printed)
+    terms, left_out = _terms(rows, figures, printed)
+    lines = _tables([*body, *terms], counted, printed)
+    for sentence in (*_confirmatory(rows), *_uneven(rows), *_not_assessable(rows, wanted, printed.arms)):
+        lines += paragraph(sentence, printed.glyphs, printed.width)
+    if left_out:
+        lines += paragraph(
+            f"{left_out} less frequent terms: dosetrail summary adverse-events --all", printed.glyphs, 10**6
+        )
+    return lines
+
+
+def _figure(line: Wanted, cells: dict[str, Cell], printed: Printed) -> Body:
+    """The rows of one figure: values, and where it is compared its interval and differences."""
+    found = {arm: cells.get(arm, Cell()) for arm in printed.arms}
+    values = {arm: line.write(cell) or _missing(cell) for arm, cell in found.items()}
+    if not any(value and value != "n.a." for value in values.values()):
+        return []
+    body: Body = [[line.label, *values.values()]]
+    if not line.compared:
+        return body
+    is_rate = any("rate" in cell.rows for cell in found.values())
+    write = plain if is_rate else points
+    intervals = {arm: _joined(_interval(cell, write)) for arm, cell in found.items()}
+    if any(intervals.values()):
+        of_subjects = any(_of_subjects(cell) for cell in found.values())
+        body.append(["  mean of subjects" if of_subjects else "  interval", *intervals.values()])
+    for comparator in dict.fromkeys(name for cell in found.values() for name in cell.differences):
+        texts = [_joined(_with_limits(cell.differences.get(comparator), write)) for cell in found.values()]
+        body.append([f"  diff. to {comparator}", *texts])
+    return body
+
+
+def _missing(cell: Cell) -> str:
+    return "n.a." if any(row["not_assessable"] for row in cell.rows.values()) else ""
+
+
+def _of_subjects(cell: Cell) -> bool:
+    main = cell.main
+    return "mean_of_subjects" in cell.rows and (main is None or main["lower"] is None)
+
+
+def _interval(cell: Cell, write: Callable[[float | None], str]) -> list[str]:
+    if _of_subjects(cell):
+        return _with_limits(cell.rows["mean_of_subjects"], write)
+    return _with_limits(cell.main, write)[1:]
+
+
+def _joined(texts: list[str]) -> list[str]:
+    """Two lines as one where a column has room for it."""
+    together = " ".join(texts)
+    return [together] if len(together) < ARM else texts
+
+
+def _with_limits(row: Result | None, write: Callable[[float | None], str]) -> list[str]:
+    """The value and its interval, on two lines."""
+    if row is None or row["value"] is None:
+        return []
+    if row["lower"] is None and row["upper"] is None:
+        return [write(row["value"])]
+    return [write(row["value"]), f"({write(row['lower'])} to {write(row['upper'])})"]
+
+
+def _others(figures: dict[Key, dict[str, Cell]], wanted: tuple[Wanted, ...], printed: Printed) -> Body:
+    """Figures no line names: breakdowns of parameters that are not events, and parameters added later."""
+    named = {(line.parameter, line.by, line.by_value) for line in wanted}
+    own = {line.parameter for line in wanted if line.by is None}
+    body: Body = []
+    for (parameter, by, by_value, period, term), cells in figures.items():
+        if term is not None or period is not None or (parameter, by, by_value) in named or parameter == "teae":
+            continue
+        if by is None and parameter in own:
+            continue
+        label = f"{by}: {by_value}" if by else _named(parameter, cells)
+        body += _figure(Wanted(label, parameter, _any_value), cells, printed)
+    return body
+
+
+def _named(parameter: str, cells: dict[str, Cell]) -> str:
+    """A parameter in words; what is no count says which statistic it is, and its unit."""
+    cell = next(iter(cells.values()))
+    words = parameter.replace("_", " ")
+    if cell.main is not None or not cell.rows:
+        return words
+    row = next(iter(cell.rows.values()))
+    return f"{words}, {row['statistic'].replace('_', ' ')} {row['unit'] or ''}".strip()
+
+
+def _any_value(cell: Cell) -> str:
+    row = cell.main
+    if row is not None and row["denominator"] is not None and row["unit"] == "1":
+        return share(cell)
+    row = row or next(iter(cell.rows.values()), None)
+    return "" if row is None or row["value"] is None else plain(row["value"])
+
+
+def _per_1000(figures: dict[Key, dict[str, Cell]], printed: Printed) -> Body:
+    body: Body = []
+    for key, cells in figures.items():
+        if key[0] == "events_per_1000_doses":
+            line = Wanted(f"{key[4]} per 1,000 doses", key[0], lambda cell: plain(cell.value("rate")), compared=True)
+            body += _figure(line, cells, printed)
+    return body
+
+
+def _terms(rows: list[Result], figures: dict[Key, dict[str, Cell]], printed: Printed) -> tuple[Body, int]:
+    """Terms by frequency (subjects over the arms, as counted), and how many are left out.
+
+    With all terms, each stands under its class, classes by frequency too, with intervals and differences.
+    """
+    classes: dict[str, str] = {}
+    for row in rows:
+        if row["parameter"] == "teae" and row["term"]:
+            classes.setdefault(row["term"], row["soc"] or "")
+    plain_figures = {
+        key[4]: cells for key, cells in figures.items() if key[0] == "teae" and key[1] is None and key[4] is not None
+    }
+    terms = sorted(
+        (name for name in plain_figures if name in classes), key=lambda name: (-_frequency(plain_figures[name]), name)
+    )
+    if not terms:
+        return [], 0
+    if printed.all_terms:
+        order = sorted(set(classes.values()), key=lambda soc: (-_frequency(plain_figures.get(soc, {})), soc))
+        body: Body = [[""]]
+        for soc in order:
+            body += _figure(Wanted(soc, "teae", share_and_events, compared=True), plain_figures.get(soc, {}), printed)
+            for name in terms:
+                if classes[name] == soc:
+                    line = Wanted(f"  {name}", "teae", share_and_events, compared=True)
+                    body += _figure(line, plain_figures[name], printed)
+        return body, 0
+    shown = terms[: TERMS[printed.overview]]
+    body = [[""], ["most frequent:"]]
+    for name in shown:
+        body += _figure(Wanted(f"  {name}", "teae", share_and_events), plain_figures[name], printed)
+    return body, len(terms) - len(shown)
+
+
+def _frequency(cells: dict[str, Cell]) -> float:
+    arms = [arm for arm in cells if arm != POOLED] or list(cells)
+    found = (cells[arm].main for arm in arms)
+    return sum(row["numerator"] or 0 for row in found if row is not None)
+
+
+def _tables(body: Sequence[list[object]], counted: str, printed: Printed) -> list[str]:
+    if not body:
+        return []
+    per_table = max(1, (printed.width - LABEL) // ARM) if len(printed.arms) > 4 else len(printed.arms)
+    lines: list[str] = []
+    for first in range(0, len(printed.arms), per_table):
+        arms = printed.arms[first : first + per_table]
+        columns = [Column(counted, gives_way=True), *(Column("all" if arm == POOLED else arm, ">") for arm in arms)]
+        part = [[row[0], *row[1 + first : 1 + first + per_table]] for row in body]
+        lines += table_lines(columns, part, printed.glyphs, printed.width)
+    return lines
+
+
+def _confirmatory(rows: list[Result]) -> list[str]:
+    """p values are printed for comparisons the protocol lists, and for no other."""
+    return [
+        f"{row['parameter'].replace('_', ' ')}, {row['arm']} against {row['comparator']}: "
+        f"p = {row['value']:.4f} ({row['method']})"
+        for row in rows
+        if row["estimand"] == "confirmatory" and row["statistic"] == "p_value" and row["value"] is not None
+    ]
+
+
+def _uneven(rows: list[Result]) -> list[str]:
+    """Arms in which so different a share of the doses can be assessed that the comparison may be wrong by
+    itself.
+    """
+    return [f"! {row['method']}" for row in rows if row["parameter"] == "assessable" and row["statistic"] == "range"]
+
+
+MISSING_LINES = "not assessable: protocol.toml does not state "
+
+
+def _not_assessable(rows: list[Result], wanted: tuple[Wanted, ...], arms: list[str]) -> list[str]:
+    """Each sentence once, with the figures and arms it speaks for; missing lines of protocol.toml in one
+    sentence.
+    """
+    words = {line.parameter: line.name for line in reversed(wanted) if line.by is None}
+    spoken_for: dict[str, dict[str, set[str]]] = {}
+    missing: dict[str, dict[str, None]] = {}
+    for row in rows:
+        said = row["not_assessable"]
+        if not said or row["value"] is not None:
+            continue
+        label = words.get(row["parameter"], row["parameter"].replace("_", " "))
+        if said.startswith(MISSING_LINES):
+            missing.setdefault(label, {}).update(dict.fromkeys(said.removeprefix(MISSING_LINES).split("; ")))
+        else:
+            spoken_for.setdefault(said, {}).setdefault(label, set()).add(row["arm"] or POOLED)
+    by_lines: dict[str, list[str]] = {}
+    for label, lines in missing.items():
+        by_lines.setdefault("; ".join(lines), []).append(label)
+    sentences = [f"{', '.join(labels)}: {MISSING_LINES}{lines}" for lines, labels in by_lines.items()]
+    for said, labels in spoken_for.items():
+        named = [_with_arms(label, of_arms, arms) for label, of_arms in labels.items()]
+        sentences.append(f"{', '.join(named)}: {said}")
+    return sentences
+
+
+def _with_arms(label: str, of_arms: set[str], arms: list[str]) -> str:
+    """The label, with its arms where it does not hold for all of them."""
+    shown = [arm for arm in arms if arm != POOLED]
+    some = [arm for arm in shown if arm in of_arms]
+    return label if len(some) in (0, len(shown)) else f"{label} ({', '.join(some)})"
 
 
 def _footer(reader: Reader, rows: list[Result]) -> str:
@@ -54,114 +346,7 @@ def _footer(reader: Reader, rows: list[Result]) -> str:
     levels = sorted({row["level"] for row in rows if row["level"] is not None and row["lower"] is not None})
     intervals = f" Intervals: {', '.join(f'{100 * level:g} %' for level in levels)}." if levels else ""
     compared = any(row["comparator"] for row in rows)
-    descriptive = " Differences between arms are descriptive, not adjusted." if compared else ""
+    descriptive = " Differences (of shares: in points) are descriptive, not adjusted." if compared else ""
     state = "" if facts.blinding == "open" else f", {facts.blinding}"
     pooled = " Figures are pooled over all arms." if facts.blinded else ""
     return f"Release {facts.release}{state}, {cut}.{intervals}{descriptive}{pooled}"
-
-
-def _family_lines(rows: list[Result], known: list[str], glyphs: Glyphs, width: int, *, all_terms: bool) -> list[str]:
-    figures = group_figures(rows)
-    seen = {arm for figure in figures for arm in figure.values}
-    arms = [code for code in known if code in seen] + sorted(seen - set(known) - {POOLED})
-    arms += [POOLED] if POOLED in seen else []
-    general = [figure for figure in figures if not _term(figure)]
-    terms, left_out = _most_frequent([figure for figure in figures if _term(figure)], all_terms=all_terms)
-    shown = [figure for figure in (*general, *terms) if _has_value(figure)]
-    per_table = max(1, (width - LABEL) // ARM)
-    lines: list[str] = []
-    for first in range(0, len(arms) if shown else 0, per_table):
-        part = arms[first : first + per_table]
-        lines += _table(shown, part, glyphs, width)
-    for sentence, labels in _sentences(figures).items():
-        lines += paragraph(f"{', '.join(labels)}: {sentence}", glyphs, width)
-    if left_out:
-        lines += paragraph(f"{left_out} more terms, less frequent: --all shows every one.", glyphs, width)
-    return lines
-
-
-def _table(figures: list[Figure], arms: list[str], glyphs: Glyphs, width: int) -> list[str]:
-    columns = [Column("", gives_way=True)]
-    columns += [Column("all arms" if arm == POOLED else arm, ">") for arm in arms]
-    body = []
-    for figure in figures:
-        cells = [_cell(figure.values.get(arm)) for arm in arms]
-        if any(cells):
-            body.append([f"{'  ' * figure.level}{figure.label}", *cells])
-    return table_lines(columns, body, glyphs, width)
-
-
-def _cell(row: Result | None) -> list[str]:
-    """Counts and value, below them the interval."""
-    if row is None:
-        return []
-    if row["value"] is None:
-        return ["n.a." if row["not_assessable"] else "not est."]
-    value = format_value(row["value"], row["unit"])
-    if row["numerator"] is not None and row["denominator"] is not None and not row["comparator"]:
-        value = f"{row['numerator']:,.6g}/{row['denominator']:,.6g} {value}"
-    return [value, *_interval(row)]
-
-
-def _interval(row: Result) -> list[str]:
-    if row["lower"] is None and row["upper"] is None:
-        return []
-    lower, upper = (
-        "inf" if row[name] is None else format_value(row[name], row["unit"], sign=False) for name in ("lower", "upper")
-    )
-    return [f"({lower} to {upper})"]
-
-
-def _has_value(figure: Figure) -> bool:
-    return any(row["value"] is not None or not row["not_assessable"] for row in figure.values.values())
-
-
-def _sentences(figures: Sequence[Figure]) -> dict[str, list[str]]:
-    """Each sentence once, with the labels of the figures it speaks for."""
-    sentences: dict[str, list[str]] = {}
-    for figure in figures:
-        if figure.sentence:
-            said = (
-                figure.sentence
-                if figure.sentence.startswith("not assessable")
-                else f"not assessable: {figure.sentence}"
-            )
-            labels = sentences.setdefault(said, [])
-            if figure.label not in labels:
-                labels.append(figure.label)
-    return sentences
-
-
-def _term(figure: Figure) -> tuple[Any, Any] | None:
-    """(soc, term) of a figure on a term or a class; None for figures over all events."""
-    row = next(iter(figure.values.values()))
-    return (row["soc"], row["term"]) if row["soc"] or row["term"] else None
-
-
-def _most_frequent(figures: list[Figure], *, all_terms: bool) -> tuple[list[Figure], int]:
-    """Figures on terms, the most frequent term first, and how many terms are left out.
-
-    Frequency: subjects with the event over all arms, as counted. Without `all_terms` the classes are left
-    out too.
-    """
-    groups: dict[tuple[Any, Any], list[Figure]] = {}
-    for figure in figures:
-        key = _term(figure)
-        assert key is not None
-        if all_terms or key[1] is not None:
-            groups.setdefault(key, []).append(figure)
-    if all_terms:
-        classes = {soc: _frequency(group) for (soc, term), group in groups.items() if term is None}
-        order = sorted(
-            groups, key=lambda key: (-classes.get(key[0], 0), str(key[0]), key[1] is not None, -_frequency(groups[key]))
-        )
-        return [figure for key in order for figure in groups[key]], 0
-    order = sorted(groups, key=lambda key: (-_frequency(groups[key]), str(key)))
-    chosen = order[:TERMS_SHOWN]
-    return [figure for key in chosen for figure in groups[key]], len(order) - len(chosen)
-
-
-def _frequency(figures: list[Figure]) -> float:
-    rows = next((list(figure.values.values()) for figure in figures if not figure.comparator), [])
-    arms = [row for row in rows if row["arm"] not in (None, POOLED)] or rows
-    return sum(row["numerator"] or 0 for row in arms)

@@ -40,7 +40,7 @@ def assemble() -> typer.Typer:
         ("demo", demo.demo, "Build a study from sample data."),
     ):
         commands.command(name, short_help=short)(function)
-    checks = typer.Typer(help="Look after protocol.toml.", rich_markup_mode=None, no_args_is_help=True)
-    checks.command("check")(protocol.check)
+    checks = typer.Typer(help="Look after protocol.toml.", rich_markup_mode=None)
+    checks.command("check", short_help="Every mistake with its line.")(protocol.check)
     commands.add_typer(checks, name="protocol")
     return commands

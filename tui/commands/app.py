@@ -86,6 +86,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
             exporter=exporter_for(study, unblinded=unblinded),
         )
     except NoTerminal as error:
-        raise UsageProblem(str(error), remedy="Open it in an ordinary terminal window.") from error
+        happened, _, instead = str(error).partition("\n")
+        raise UsageProblem(happened, remedy=instead or "Open it in an ordinary terminal window.") from error
     except ValueError as error:
         raise UsageProblem(str(error), remedy="See: dosetrail tui --help") from error

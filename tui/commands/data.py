@@ -74,20 +74,15 @@ def _print_files(files: list[FileReport]) -> None:
     from tui.output import write_lines, write_paragraph
     from tui.tables import Column, print_table
 
-    taken = [file for file in files if file.status in ("imported", "duplicate_file")]
+    taken = [file for file in files if file.status == "imported"]
+    known = sum(file.status == "duplicate_file" for file in files)
     if taken:
         columns = [
             Column("file", gives_way=True),
             Column("read as", gives_way=True),
             *(Column(title, ">") for title in ("rows", "new", "duplicate", "superseded", "quarantined")),
         ]
-        print_table(
-            columns,
-            (
-                (Path(file.path).name, _read_as(file), *_counted(file))
-                for file in taken
-            ),
-        )  # fmt: skip
+        print_table(columns, ([Path(file.path).name, _read_as(file), *_counted(file)] for file in taken))
         write_lines([""])
     for file in taken:
         for note in file.notes:
@@ -95,12 +90,13 @@ def _print_files(files: list[FileReport]) -> None:
     for status, word in (("failed", "NOT IMPORTED"), ("ignored", "ignored")):
         for file in files:
             if file.status == status:
-                write_paragraph(f"{word}  {Path(file.path).name}: {file.reason}")
+                write_paragraph(f"{word} {Path(file.path).name}: {file.reason}")
+    if known:
+        write_paragraph(f"{known:,} files were imported before, byte for byte, and change nothing.")
 
 
 def _read_as(file: FileReport) -> str:
-    words = " ".join(filter(None, (file.format, file.dataset)))
-    return f"{words}, known file" if file.status == "duplicate_file" else words
+    return " ".join(filter(None, (file.format, file.dataset)))
 
 
 def _counted(file: FileReport) -> list[str]:
@@ -113,6 +109,7 @@ def status(context: typer.Context, study: StudyOption = None, json: JsonOption =
 
     Example: dosetrail status --study my-trial
     """
+    from store.errors import IntegrityFailure
     from tui.output import write_json
     from tui.study_status import print_status, read_status
 
@@ -121,7 +118,7 @@ def status(context: typer.Context, study: StudyOption = None, json: JsonOption =
         write_json(state.to_json())
     else:
         print_status(state)
-    return 0
+    return IntegrityFailure.exit_code if state.integrity_problem else 0
 
 
 def verify(
@@ -179,8 +176,8 @@ def rebuild(
     Example: dosetrail rebuild --compare
     """
     from tui.output import write_json, write_paragraph
-    from tui.rebuilding import rebuild as build_again
     from tui.progress import progress_line
+    from tui.rebuilding import rebuild as build_again
 
     opened = open_study(context, study)
     with progress_line() as progress:

@@ -38,7 +38,7 @@ def demo(
         if json:
             write_json({**reader.facts.to_json(), "rows": rows})
             return 0
-        print_summary(reader, rows, all_terms=False)
+        print_summary(reader, rows, overview=True, all_terms=False)
     write_lines([""])
     write_command("Open it:", f"dosetrail --study {shlex.quote(str(path))}")
     return 0

@@ -111,7 +111,7 @@ def patient(
 
     opened = open_study(context, study)
     with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
-        listed = reader.records(f"SELECT * FROM ({PATIENTS.sql}) WHERE subject = ?", [subject])
+        listed = reader.records(f"SELECT * EXCLUDE (arm_shown) FROM ({PATIENTS.sql}) WHERE subject = ?", [subject])
         if not listed:
             raise UsageProblem(
                 f"There is no patient {subject} in release {reader.facts.release}.",

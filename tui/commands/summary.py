@@ -66,7 +66,7 @@ def summary(
         if json:
             write_json({**reader.facts.to_json(), "rows": rows})
         else:
-            print_summary(reader, rows, all_terms=all_terms)
+            print_summary(reader, rows, overview=family is None, all_terms=all_terms)
     return 0
 
 

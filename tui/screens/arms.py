@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.events import Resize
 from textual.widget import Widget
 
 from tui.desk import Desk
@@ -9,7 +10,7 @@ from tui.filters import Field
 from tui.fixed_rows import FixedRows
 from tui.pages import Wish
 from tui.patient_overview import tabs_line
-from tui.result_rows import FAMILIES, POOLED, Figure, Results, figure_lines, read_results
+from tui.result_rows import FAMILIES, POOLED, Block, Results, figure_lines, read_results
 from tui.screens.list_place import ListPlace
 from tui.widgets.line import Line
 from tui.widgets.row_pane import Listing
@@ -19,8 +20,8 @@ LABEL, LABEL_NARROW = 20, 14
 """Cells of the label at least, from 80 columns on and below."""
 WIDEST, NARROWEST = 17, 9
 """Cells of an arm's column: enough for a difference with its interval, at least for a share."""
-LINES_OF_A_FIGURE = 1000
-"""Row ids of a figure's lines start at a multiple of this."""
+LINES_OF_A_BLOCK = 1000
+"""Row ids of a block's lines start at a multiple of this."""
 POOLED_WIDTH = 8
 """Cells of the column over all arms beside those of the arms: the value alone."""
 
@@ -42,6 +43,7 @@ class ArmsScreen(ListPlace):
         self._tab = 0
         self._tabs = Line(self.glyphs)
         self._wishes = [Wish()] * len(FAMILIES)
+        self._laid_out_for = 0
 
     @property
     def command(self) -> str:
@@ -56,6 +58,13 @@ class ArmsScreen(ListPlace):
         title = f" 5 ARMS  {self.glyphs.text(desk.study)}  {self._results.cut}"
         self.title_line.show(title, f"{desk.release_label} ")
         self._show()
+
+    def on_resize(self, event: Resize) -> None:
+        """Give the arms the room there is now."""
+        super().on_resize(event)
+        if self._laid_out_for not in (0, event.size.width):
+            self._wishes[self._tab] = self.pane.wish
+            self._show()
 
     def allows(self, action: str) -> bool:
         """Figures stand in their own order; rows that only hold a sentence open too."""
@@ -76,18 +85,19 @@ class ArmsScreen(ListPlace):
         await self.pane.settled()
         row = self.pane.table.current
         if row is not None:
-            await self.session.open_record(FigureScreen(self, self._figures()[row.row_id // LINES_OF_A_FIGURE]))
+            await self.session.open_record(FigureScreen(self, self._blocks()[row.row_id // LINES_OF_A_BLOCK]))
 
     def _change_tab(self, by: int) -> None:
         self._wishes[self._tab] = self.pane.wish
         self._tab = (self._tab + by) % len(FAMILIES)
         self._show()
 
-    def _figures(self) -> list[Figure]:
-        return self._results.figures[FAMILIES[self._tab][0]]
+    def _blocks(self) -> list[Block]:
+        return self._results.blocks[FAMILIES[self._tab][0]]
 
     def _show(self) -> None:
         wish = self._wishes[self._tab]
+        self._laid_out_for = self.size.width
         self._tabs.show(tabs_line([name for _, name in FAMILIES], [None] * len(FAMILIES), self._tab))
         listing = self._listing()
         self.pane.put(listing, listing.open(wish), wish)
@@ -101,15 +111,19 @@ class ArmsScreen(ListPlace):
             columns=self._columns(),
             fields=[Field(key, word=False) for key in fields],
             open=self._open,
-            hint="/ any text of a parameter, term or sentence",
-            nothing=(f"This release holds no result on {name}.", "Tab shows the other families of results."),
+            hint="/ finds any parameter, term, severity, relation ... listed or not",
+            nothing=(
+                f"This {'blinded ' if self.desk.pages.blinded else ''}release holds no result on {name}.",
+                "Tab shows the other families of results.",
+            ),
             summary=self._summary(),
         )
 
     def _summary(self) -> str:
         if self.desk.pages.blinded:
             return "blinded, so pooled over all arms"
-        return "differences are descriptive, not adjusted" if len(self._results.arms) > 1 else ""
+        compared = any(figure.comparator for block in self._blocks() for figure in block.figures)
+        return "differences are descriptive, not adjusted" if compared else ""
 
     def _widths(self) -> list[int]:
         """Cells of each arm's column."""
@@ -133,11 +147,16 @@ class ArmsScreen(ListPlace):
         arms, widths, words = self._results.arms, self._widths(), wish.filter.lower().split()
         label = self.size.width - 1 - sum(width + 1 for width in widths)
         rows: list[Row] = []
-        for number, figure in enumerate(self._figures()):
-            if not all(word in figure.searched for word in words):
+        for number, block in enumerate(self._blocks()):
+            if block.detail if not words else not all(word in block.searched for word in words):
                 continue
-            for part, line in enumerate(figure_lines(figure, arms, label, widths, self.size.width - 2)):
-                row_id = LINES_OF_A_FIGURE * number + part
+            lines = (
+                line
+                for figure in block.listed
+                for line in figure_lines(figure, arms, label, widths, self.size.width - 2)
+            )
+            for part, line in enumerate(lines):
+                row_id = LINES_OF_A_BLOCK * number + part
                 if isinstance(line, str):
                     rows.append(Row(row_id, ("",) * (1 + len(arms)), span=line))
                 else:

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from textual.widget import Widget
+from textual.worker import Worker
 
 from tui.desk import Desk, ExportRefused, ExportWish
 from tui.fixed_rows import FixedRows
@@ -47,6 +48,7 @@ class ExportsScreen(Place):
         self._filter = ""
         self._target: Path | None = None
         self._table = RowTable(desk.glyphs)
+        self._work: Worker[None] | None = None
         self._line = FilterLine(desk.glyphs)
         self._text = TextPane(desk.glyphs)
 
@@ -117,20 +119,31 @@ class ExportsScreen(Place):
         self._line.edit()
         self.key_line.ask("type the path   Enter keeps   Esc leaves it as it was")
 
-    async def action_write(self) -> None:
-        """Enter writes the file, on a thread."""
-        wish, exporter = self._wish(), self.desk.exporter
-        assert exporter is not None
+    def action_write(self) -> None:
+        """Enter writes the file on a thread; the app can be used meanwhile."""
+        if self._work is not None and not self._work.is_finished:
+            self.status.say("still writing the file before")
+            return
         self.status.say("writing...")
+        self._work = self.run_worker(self._write(self._wish()))
+
+    async def settled(self) -> None:
+        """Wait until the file is written."""
+        if self._work is not None:
+            await self._work.wait()
+
+    async def _write(self, wish: ExportWish) -> None:
+        exporter = self.desk.exporter
+        assert exporter is not None
         try:
             said = await self.desk.pages.run(lambda: exporter(wish))
         except ExportRefused as refused:
-            self.status.say(self.glyphs.text(refused))
+            said = str(refused)
         except OSError as error:
-            self.status.say(self.glyphs.text(f"Not written: {error.strerror} ({wish.target}). t chooses another path"))
+            said = f"Not written: {error.strerror} ({wish.target}). t chooses another path"
         else:
-            self.status.say(self.glyphs.text(said))
             self.last_written = wish.target
+        self.status.say(self.glyphs.text(said))
 
     def _wish(self) -> ExportWish:
         what = WHAT[self._table.cursor][0]

@@ -22,6 +22,10 @@ class ListPlace(Place):
     def compose_body(self) -> list[Widget]:
         return [self.pane]
 
+    async def settled(self) -> None:
+        """Wait until the rows shown are those asked for."""
+        await self.pane.settled()
+
     async def take(self, press: Press) -> bool:
         """Filter text and the letter after `s`."""
         if self._asking_sort:

@@ -85,6 +85,9 @@ class Place(Screen[None]):
         assert isinstance(self.app, DosetrailApp)
         return self.app
 
+    async def settled(self) -> None:
+        """Wait until what was asked for is shown."""
+
     async def widgets_settled(self) -> None:
         """Wait until every widget has dealt with what it was told: first its size, then what follows from it."""
         for _ in range(3):

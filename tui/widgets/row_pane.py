@@ -12,7 +12,7 @@ from textual.worker import Worker
 from tui.filters import Field, FilterProblem, complete
 from tui.glyphs import Glyphs
 from tui.keymap import Press
-from tui.pages import Pages, Wish
+from tui.pages import Pages, ReleaseUnreadable, Wish
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.row_table import Column, Row, Rows, RowTable
 
@@ -162,6 +162,10 @@ class RowPane(Vertical):
             except FilterProblem as problem:
                 self._shown = wish
                 self._say(self._glyphs.text(f"{problem}; the rows below are those of the last filter"))
+                continue
+            except ReleaseUnreadable as problem:
+                self._shown = wish
+                self._say(self._glyphs.text(problem))
                 continue
             if listing is self._listing:
                 self._shown = wish

@@ -1,0 +1,70 @@
+"""The clock of a device within one log: local times in the order the device wrote them, with its own clock changes taken out.
+
+Durations and pairs are measured on this running time: at the end of summer time 01:41 follows 02:45, and a basal rate
+that runs through the change lasts an hour longer than its local times say. The local times themselves are never altered;
+clock changes stand in ``device_event`` (event ``clock_change``, ``detail`` is JSON with old_local and new_local).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CLOCK_CHANGE = "clock_change"
+CLOCK_SET = "clock_set"
+_NEXT_STAMP = dt.timedelta(seconds=120)
+"""A device that stamps its first entry on the new clock does so within the minute it was set to."""
+
+
+def clock_detail(old: dt.datetime | None, new: dt.datetime | None) -> str:
+    """``detail`` of a clock change."""
+    shown = {"old_local": old.isoformat() if old else None, "new_local": new.isoformat() if new else None}
+    return json.dumps(shown)
+
+
+def merge_clock_changes(rows: pl.DataFrame) -> list[dict[str, object]]:
+    """Clock changes of a log that may state each of them twice: stamped on the old clock and again on the new one.
+
+    ``rows``: line, seq (order of the device), at (stamp of the row), set_to. Returns rows with line, seq, event
+    (clock_change, or clock_set for the second statement of a change), start_local, old, new.
+    """
+    found: list[dict[str, object]] = []
+    entries = rows.sort("seq").iter_rows(named=True)
+    last: dict[str, object] | None = None
+    for row in entries:
+        at, set_to = row["at"], row["set_to"]
+        common = {"line": row["line"], "seq": row["seq"], "start_local": at}
+        if last is not None and last["set_to"] == set_to and dt.timedelta(0) <= at - set_to <= _NEXT_STAMP:
+            last["new"] = at
+            found.append({**common, "event": CLOCK_SET, "old": None, "new": set_to})
+            last = None
+            continue
+        last = {**common, "event": CLOCK_CHANGE, "old": at, "new": set_to, "set_to": set_to}
+        found.append(last)
+    return found
+
+
+def add_running_time(rows: pl.DataFrame, changes: list[dict[str, object]]) -> pl.DataFrame:
+    """Add ``running`` (Datetime): ``at`` minus all clock changes the device made before, by ``seq``."""
+    import polars as pl
+
+    shifts = [
+        {"seq": change["seq"], "shift": change["new"] - change["old"]}  # type: ignore[operator]
+        for change in changes
+        if change["event"] == CLOCK_CHANGE and change["old"] is not None and change["new"] is not None
+    ]
+    if not shifts:
+        return rows.with_columns(running=pl.col("at"))
+    total = pl.DataFrame(shifts).sort("seq").with_columns(total=pl.col("shift").cum_sum()).select("seq", "total")
+    # A row is on the new clock only after the change itself, hence strictly later.
+    total = total.with_columns(pl.col("seq").cast(rows.schema["seq"]))
+    return (
+        rows.sort("seq")
+        .join_asof(total, on="seq", strategy="backward", allow_exact_matches=False)
+        .with_columns(running=pl.col("at") - pl.col("total").fill_null(pl.duration()))
+        .drop("total")
+    )

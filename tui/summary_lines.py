@@ -1,0 +1,237 @@
+"""Which figures the summary prints, in which order and in whose words; every number is a row of the table
+`result`.
+
+An overview shows the lines marked `overview`; a family asked for by name shows all of its lines and, after
+them, parameters that no line here names. Everything else is a row of `summary --json`, of an export and of
+`result` in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+Result = dict[str, Any]
+POOLED = "ALL"
+
+DIFFERENCES = ("risk_difference", "mean_difference", "rate_difference", "difference")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One figure of the summary: which rows it is made of, and how they are written."""
+
+    label: str
+    parameter: str
+    write: Callable[[Cell], str]
+    by: str | None = None
+    by_value: str | None = None
+    overview: bool = True
+    compared: bool = False
+    """With its interval and its difference to the reference arm on lines of their own."""
+
+    @property
+    def name(self) -> str:
+        """The figure in a sentence."""
+        return self.label.partition(":")[0].strip()
+
+
+@dataclass
+class Cell:
+    """All statistics of one figure in one arm."""
+
+    rows: dict[str, Result] = field(default_factory=dict)
+    """Statistic -> row."""
+    differences: dict[str, Result] = field(default_factory=dict)
+    """Comparator -> row."""
+
+    def value(self, statistic: str) -> float | None:
+        row = self.rows.get(statistic)
+        return None if row is None else row["value"]
+
+    @property
+    def main(self) -> Result | None:
+        """The figure itself: a share, an incidence, a count, a rate."""
+        return next(
+            (self.rows[name] for name in ("share", "incidence", "rate", "count", "events") if name in self.rows), None
+        )
+
+
+Key = tuple[str, str | None, str | None, str | None, str | None]
+"""parameter, by, by_value, period, term."""
+
+
+def gather(rows: Iterable[Result]) -> dict[Key, dict[str, Cell]]:
+    """Figure -> arm -> cell, in stored order; other estimands than the main one are left to --json."""
+    figures: dict[Key, dict[str, Cell]] = {}
+    for row in rows:
+        if row["estimand"]:
+            continue
+        by, by_value = row["by"], row["by_value"]
+        if row["parameter"] == "population":
+            by, by_value = "population", row["population"].replace("_", " ")
+        key = (row["parameter"], by, by_value, row["period"], row["term"] or row["soc"])
+        cell = figures.setdefault(key, {}).setdefault(row["arm"] or POOLED, Cell())
+        if row["comparator"] is None:
+            cell.rows.setdefault(row["statistic"], row)
+        elif row["statistic"] in DIFFERENCES:
+            cell.differences.setdefault(row["comparator"], row)
+    return figures
+
+
+def share(cell: Cell) -> str:
+    """`677/684 99.0%`"""
+    row = cell.main
+    if row is None or row["denominator"] is None:
+        return ""
+    counts = f"{row['numerator']:,.6g}/{row['denominator']:,.6g}"
+    return f"{counts} {percent(row['value'])}" if row["value"] is not None else counts
+
+
+def share_and_events(cell: Cell) -> str:
+    """`3/5 60.0% [4]`"""
+    events = cell.value("events")
+    return share(cell) + (f" [{events:,.0f}]" if events is not None else "")
+
+
+def count(cell: Cell) -> str:
+    row = cell.main
+    return "" if row is None or row["value"] is None else f"{row['value']:,.0f}"
+
+
+def events(cell: Cell) -> str:
+    found = cell.value("events")
+    return "" if found is None else f"{found:,.0f}"
+
+
+def number(statistic: str) -> Callable[[Cell], str]:
+    def write(cell: Cell) -> str:
+        found = cell.value(statistic)
+        return "" if found is None else plain(found)
+
+    return write
+
+
+def mean_and_sd(cell: Cell) -> str:
+    """`69.6 (36.0)`"""
+    mean, sd = cell.value("mean"), cell.value("sd")
+    return "" if mean is None else f"{plain(mean)} ({plain(sd)})" if sd is not None else plain(mean)
+
+
+def median_and_range(cell: Cell) -> str:
+    """`58 (43 to 133)`"""
+    median, low, high = (cell.value(name) for name in ("median", "min", "max"))
+    return "" if median is None else f"{plain(median)} ({plain(low)} to {plain(high)})"
+
+
+def signed_percent(statistic: str) -> Callable[[Cell], str]:
+    """A value whose unit is % already, with its interval."""
+
+    def write(cell: Cell) -> str:
+        row = cell.rows.get(statistic)
+        if row is None or row["value"] is None:
+            return ""
+        return f"{row['value']:+.1f}%" if statistic == "bias" else f"{row['value']:.1f}%"
+
+    return write
+
+
+def percent(fraction: float | None) -> str:
+    """`99.0%`; 100 and 0 without decimals, and nothing short of all is printed as 100."""
+    if fraction is None:
+        return ""
+    if fraction in (0, 1):
+        return f"{100 * fraction:.0f}%"
+    return f"{min(max(100 * fraction, 0.1), 99.9):.1f}%"
+
+
+def points(fraction: float | None) -> str:
+    """A share, a difference of shares or a limit of either, times 100, without a sign of unit."""
+    if fraction is None:
+        return "-"
+    return f"{100 * fraction:.0f}" if fraction in (-1, 0, 1) else f"{round(100 * fraction, 1) + 0.0:.1f}"
+
+
+def plain(value: float | None) -> str:
+    """Whole numbers whole, others with four digits."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+ENROLMENT = (
+    Wanted("screened", "screened", count),
+    Wanted("screen failures", "screen_failures", count),
+    Wanted("randomised", "randomised", count),
+    Wanted("treated", "treated", count),
+    Wanted("completed", "disposition", share, by="study participation", by_value="COMPLETED"),
+    Wanted("died", "died", count),
+    Wanted("ongoing", "ongoing", count),
+    Wanted("age, years: mean (sd)", "age", mean_and_sd, overview=False),
+    Wanted("  median (range)", "age", median_and_range, overview=False),
+)
+EXPOSURE = (
+    Wanted("days treated: mean (sd)", "treatment_duration", mean_and_sd),
+    Wanted("  median (range)", "treatment_duration", median_and_range, overview=False),
+    Wanted("person-years", "person_time", number("sum")),
+    Wanted("doses: mean (sd)", "number_of_doses", mean_and_sd, overview=False),
+    Wanted("  median (range)", "number_of_doses", median_and_range, overview=False),
+    Wanted("daily dose: mean (sd)", "average_daily_dose", mean_and_sd),
+    Wanted("total dose: mean (sd)", "cumulative_dose", mean_and_sd, overview=False),
+    Wanted("dose intensity: mean %", "dose_intensity", number("mean")),
+)
+ACCURACY = (
+    Wanted("delivered as planned", "dose_conformity", share, compared=True),
+    Wanted("delivered as programmed", "delivery_conformity", share, compared=True),
+    Wanted("programmed as planned", "programming_conformity", share, compared=True),
+    Wanted("mean error", "percent_error", signed_percent("bias"), overview=False),
+    Wanted("mean absolute error", "percent_error", signed_percent("mape"), overview=False),
+    Wanted("error at most 5 %", "percent_error", share, by="within", by_value="5 %", overview=False),
+    Wanted("error at most 10 %", "percent_error", share, by="within", by_value="10 %", overview=False),
+    Wanted("error at most 15 %", "percent_error", share, by="within", by_value="15 %", overview=False),
+    Wanted("assessable doses", "assessable", share),
+    Wanted("outside every period", "dose_outside_treatment_element", count, overview=False),
+)
+COMPLIANCE = (
+    Wanted("on treatment", "compliance_on_treatment", share, compared=True),
+    Wanted("as recorded", "recorded_compliance", share, compared=True),
+    Wanted("without held doses", "compliance_excl_holds", share),
+    Wanted("first to last dose", "implementation", share, overview=False),
+    Wanted("of all planned", "compliance_planned", share),
+    Wanted("days, at least expected", "days_at_least_expected", share, overview=False),
+    Wanted("days, exactly expected", "days_exact", share, overview=False),
+    Wanted("compliant subjects", "compliant_subjects", share),
+    Wanted("missed doses", "missed_doses", count),
+    Wanted("late doses", "late_doses", count, overview=False),
+    Wanted("extra doses", "extra_doses", count, overview=False),
+    Wanted("held doses", "held_doses", count, overview=False),
+    Wanted("unmonitored doses", "unmonitored_doses", share, overview=False),
+)
+ADVERSE_EVENTS = (
+    Wanted("any event", "teae", share, compared=True),
+    Wanted("events", "teae", events),
+    Wanted("serious", "teae", share_and_events, by="seriousness", by_value="serious"),
+    Wanted(
+        "serious by outcome", "teae", share_and_events, by="seriousness", by_value="serious_by_outcome", overview=False
+    ),
+    Wanted("related", "teae", share_and_events, by="relation", by_value="related"),
+    Wanted(
+        "relation not assessable", "teae", share_and_events, by="relation", by_value="not assessable", overview=False
+    ),
+    Wanted("mild", "teae", share_and_events, by="severity", by_value="MILD", overview=False),
+    Wanted("moderate", "teae", share_and_events, by="severity", by_value="MODERATE", overview=False),
+    Wanted("severe", "teae", share_and_events, by="severity", by_value="SEVERE"),
+    Wanted("fatal", "teae", share_and_events, by="outcome", by_value="fatal"),
+    Wanted("first events/100 years", "eair", number("rate"), overview=False, compared=True),
+    Wanted("events/100 years", "eaer", number("rate"), overview=False, compared=True),
+)
+
+FAMILIES: dict[str, tuple[str, str, tuple[Wanted, ...]]] = {
+    "enrolment": ("ENROLMENT", "subjects", ENROLMENT),
+    "exposure": ("EXPOSURE", "", EXPOSURE),
+    "accuracy": ("DOSE ACCURACY", "doses", ACCURACY),
+    "compliance": ("COMPLIANCE", "doses taken/expected", COMPLIANCE),
+    "adverse_events": ("ADVERSE EVENTS", "subjects [events]", ADVERSE_EVENTS),
+}
+"""Name in the table -> title, what is counted, and lines, in the order of printing."""
