@@ -26,6 +26,9 @@ from analysis.schedule import dosing_rule, dosing_series, planned_count
 DEFAULT = "compliance_on_treatment"
 """The parameter of the summary."""
 
+COUNTED = ("late", "missed", "held", "extra")
+"""Doses counted by themselves, as parameters late_doses, missed_doses, ..."""
+
 
 @dataclass(frozen=True)
 class _Parameter:
@@ -99,6 +102,21 @@ def compute_compliance(view: StudyView) -> ResultRows:
         _subjects_by_band(named, view, filled)
     _unassessable(out, view, {view.layout.arm_of.get(cell.subject_id) for cell in cells})
     return out
+
+
+def subject_compliance(view: StudyView) -> list[tuple[str, str | None, str | None, str, int, int]]:
+    """(subject_id, drug, channel, parameter, numerator, denominator) of each subject's share of the doses parameters
+    and dose counts; the members of the compliance-evaluable population add up to the pooled figures."""
+    recorded = _recorded(view)
+    rows = []
+    for cell in view.counts.compliance:
+        series = (cell.subject_id, cell.drug, cell.channel)
+        for parameter in _DOSES:
+            if not parameter.recorded_only or (cell.subject_id, cell.drug) in recorded:
+                rows.append((*series, parameter.name, *parameter.counts(cell)))
+        planned = cell.expected + cell.held
+        rows += [(*series, f"{name}_doses", getattr(cell, name), planned) for name in COUNTED]
+    return rows
 
 
 def _stratum(view: StudyView, cell: ComplianceCell) -> tuple[str | None, str | None, str | None]:
@@ -225,7 +243,7 @@ def _sensitivity(out: ResultRows, view: StudyView, groups: list[tuple[str, list[
 def _counts(out: ResultRows, groups: list[tuple[str, list[ComplianceCell]]]) -> None:
     for arm, cells in groups:
         planned = sum(cell.expected + cell.held for cell in cells)
-        for name in ("late", "missed", "held", "extra"):
+        for name in COUNTED:
             n = sum(getattr(cell, name) for cell in cells)
             out.count(f"{name}_doses", n, planned, arm=arm, subjects=len(cells), doses=planned)
 

@@ -24,6 +24,7 @@ from analysis.plan import Planner, series_of
 from analysis.populations import derive_populations
 from analysis.recorded_plans import derive_holds, recorded_plans
 from analysis.schedule import Amounts, to_us
+from analysis.subject_tables import derive_subject_tables
 from store.protocol import Protocol
 
 Keep = Callable[[str, pl.DataFrame], None]
@@ -33,8 +34,9 @@ Item = TypeVar("Item")
 
 
 def derive_study(frames: Frames, protocol: Protocol, cutoff: dt.date | None) -> dict[str, pl.DataFrame]:
-    """The derived tables treatment_period, population, hold, planned_dose, dose_match, monitoring_interval and
-    adverse_event_derived, each with the schema's columns in the declared row order.
+    """The derived tables treatment_period, population, hold, planned_dose, dose_match, monitoring_interval,
+    adverse_event_derived and those of single subjects (analysis.subject_tables), each with the schema's columns in
+    the declared row order.
 
     ``cutoff``: event date in the site's zone; events on the day count, and person-time, planned doses and
     populations are derived anew. None is the protocol's data cut, else all data. Text of the two dose tables is
@@ -67,7 +69,7 @@ def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, kee
     planner = _planner(cut, protocol, course, periods, recorded, log)
     matcher = DoseMatcher(protocol, planner, log, recorded, periods, holds, monitoring)
     people = {person["subject_id"]: person for person in planner.people}
-    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)))
+    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)), log)
     # Three hands: one matches the next chunk, one counts the last, this one makes rows and writes them away. Chunks
     # are counted in their order, so that nothing depends on which hand is faster.
     with ThreadPoolExecutor(max_workers=1) as counting:
@@ -85,7 +87,10 @@ def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, kee
     keep("population", populations)
     keep("adverse_event_derived", events)
     derived = {"treatment_period": periods, "population": populations, "adverse_event_derived": events}
-    return study_view(DerivedFrames(cut, derived), protocol, cutoff, course, log, counts)
+    view = study_view(DerivedFrames(cut, derived), protocol, cutoff, course, log, counts)
+    for name, rows in derive_subject_tables(view).items():
+        keep(name, rows)
+    return view
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:

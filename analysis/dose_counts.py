@@ -45,10 +45,16 @@ class DoseCounts:
 class DoseCounter:
     """Counts parts of dose_match as they come (a subject is never split between parts), then the log."""
 
-    def __init__(self, protocol: Protocol, course: dict[str, dict[str, Any]], facts: SubjectFacts) -> None:
+    def __init__(
+        self, protocol: Protocol, course: dict[str, dict[str, Any]], facts: SubjectFacts, log: DoseLog
+    ) -> None:
         self._protocol = protocol
         self._course = course
         self._facts = facts
+        # Decided by the whole log: a part without a programmed amount still holds doses that are not assessable.
+        self._reported = {
+            name for name in ("planned_amount", "programmed_amount", "delivered_amount") if not log.is_blank(name)
+        }
         self._counts = DoseCounts(pairs={pair.name: PairCounts() for pair in PAIRS})
         self._matched_doses = 0
 
@@ -64,7 +70,7 @@ class DoseCounter:
 
     def finish(self, log: DoseLog) -> DoseCounts:
         """Everything counted. Without a plan anywhere, the amounts the records themselves state as planned count."""
-        if log.height and not self._matched_doses:
+        if "planned_amount" in self._reported and not self._matched_doses:
             self._count(logged_rows(self._facts, log), from_plan=True)
             for pair in PAIRS:
                 self._counts.pairs[pair.name].plan_in_records = pair.from_plan
@@ -76,7 +82,9 @@ class DoseCounter:
 
     def _count(self, rows: DoseRows, *, from_plan: bool) -> None:
         for pair in PAIRS:
-            if pair.from_plan == from_plan and rows.has(pair):
+            # A volume can stand for the delivered amount where the plan is a volume.
+            needed = {pair.compared, pair.reference} - ({"delivered_amount", "planned_amount"} if from_plan else set())
+            if pair.from_plan == from_plan and needed <= self._reported:
                 rows.count(pair, self._protocol, self._counts.pairs[pair.name])
 
 

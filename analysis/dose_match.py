@@ -15,7 +15,7 @@ import polars as pl
 
 from analysis.dose_log import DAY_US, DoseLog, Int32, Int64, Mask, categories, codes, day_number, micros
 from analysis.dose_tables import HELD, LATE, MISSED, TAKEN, UNMONITORED, Labels, MatchedDoses
-from analysis.matching import match_events
+from analysis.matching import clipped_windows, match_events
 from analysis.monitoring import monitored_days
 from analysis.plan import Planner, period_of_days
 from analysis.recorded_plans import Plans, recorded_as_plans
@@ -127,8 +127,11 @@ class DoseMatcher:
         plans = self._plans(first, last, spans)
         subject = plans.times.subject
         plan_day = (plans.times.at - self._day_start[subject]) // DAY_US
-        looked_up, _ = self._periods(subject, plan_day)
-        period = np.where(plans.recorded, looked_up, plans.times.period).astype(np.int32)
+        # A generated plan knows its period; only recorded ones are looked up, by their day.
+        period = plans.times.period.copy()
+        inside = np.where(period >= 0, 1, -1).astype(np.int8)
+        given = np.flatnonzero(plans.recorded)
+        period[given], inside[given] = self._periods(subject[given], plan_day[given])
         event, late = self._match(plans, first, rows)
         matched = event >= 0
         held = self._held(first, last, subject, plan_day)
@@ -140,13 +143,13 @@ class DoseMatcher:
         extra = self._extra_events(first, subject, plans.times.series, event, rows)
         extra_subject = self._event_subject[extra]
         extra_day = self._event_days(extra, extra_subject)
-        row_day = plan_day
-        if self._period_lookup[0].size and matched.any():
-            row_day = plan_day.copy()
-            row_day[matched] = self._event_days(event[matched], subject[matched])
-        row_period, inside = self._periods(
-            np.concatenate([subject, extra_subject]), np.concatenate([row_day, extra_day])
-        )
+        # The row of a dose belongs to the period of the day it was given, that of a missed one to its plan's.
+        row_period, row_inside = period.copy(), inside.copy()
+        if self._period_lookup[0].size:
+            found = np.flatnonzero(matched)
+            days = self._event_days(event[found], subject[found])
+            row_period[found], row_inside[found] = self._periods(subject[found], days)
+        extra_period, extra_inside = self._periods(extra_subject, extra_day)
         return MatchedDoses(
             rows=rows,
             times=plans.times,
@@ -162,8 +165,8 @@ class DoseMatcher:
             extra_subject=extra_subject,
             extra_series=self._event_series[extra],
             extra_day=extra_day,
-            row_period=row_period,
-            inside=inside,
+            row_period=np.concatenate([row_period, extra_period]),
+            inside=np.concatenate([row_inside, extra_inside]),
         )
 
     def _plans(self, first: int, last: int, spans: list[Span]) -> Plans:
@@ -258,6 +261,13 @@ class DoseMatcher:
         elif self.log.date_only.any():
             event_at = self._at_plan_of_the_day(event_at, candidates, plan_group, at, event_group)
         order = slice(None) if _ascending(plan_group, at) else np.lexsort((at, plan_group))
+        before, after = clipped_windows(plan_group[order], at[order], times.before[order], times.after[order])
+        # A plan recorded as a day has that day, however many plans share it.
+        timed = ~(plans.recorded & (times.after == DAY_US - 1))[order]
+        times.before[order], times.after[order] = (
+            np.where(timed, before, times.before[order]),
+            np.where(timed, after, times.after[order]),
+        )
         event_order = slice(None) if _ascending(event_group, event_at) else np.lexsort((event_at, event_group))
         index = np.arange(times.size)[order]
         result = match_events(

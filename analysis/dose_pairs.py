@@ -220,11 +220,6 @@ class DoseRows:
             self._floats[name] = self.rows[name].cast(pl.Float64).fill_null(math.nan).to_numpy()
         return self._floats[name]
 
-    def has(self, pair: DosePair) -> bool:
-        """Whether any dose can have both amounts."""
-        height = self.rows.height
-        return all(self.rows[name].null_count() < height for name in (pair.compared, pair.reference))
-
     def count(self, pair: DosePair, protocol: Protocol, into: PairCounts) -> None:
         """Compare a pair's amounts dose by dose and add the counts."""
         rows, basis = self.rows, self.rows["delivered_basis"]

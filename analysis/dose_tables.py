@@ -199,30 +199,29 @@ def with_comparison(frame: pl.DataFrame, limit_pct: float) -> pl.DataFrame:
     """Planned and delivered amount in one unit, and whether delivered is within the limit of planned (inclusive).
 
     The plan counts before an amount the record itself states as planned. A plan in the unit of the volume is
-    compared with the volume; a plan in a unit of neither is not compared. Planned 0 conforms when 0 is delivered.
+    compared with the volume. A plan in a unit of neither is not compared: the row of a dose shows amounts in one
+    unit only, so its planned amount is NULL (planned_dose has it). Planned 0 conforms when 0 is delivered.
     """
-    if frame["plan_amount"].null_count() == frame.height and frame["planned_amount"].null_count() == frame.height:
+    height = frame.height
+    if frame["plan_amount"].null_count() == height and frame["planned_amount"].null_count() == height:
         return frame.with_columns(within_limits=pl.lit(None, dtype=pl.Boolean))
-    own = pl.col("plan_amount").is_null()
-    in_volume = ~own & (pl.col("plan_unit") == pl.col("volume_unit")).fill_null(False)
-    comparable = own | in_volume | (pl.col("plan_unit") == pl.col("amount_unit")).fill_null(False)
-    columns = {
-        "planned_amount": pl.coalesce("plan_amount", "planned_amount"),
-        "amount_unit": pl.coalesce("amount_unit", "plan_unit"),
-    }
-    if frame["volume"].null_count() < frame.height:
+    same_unit = pl.col("plan_unit").eq_missing(pl.col("amount_unit")) | pl.col("start_local").is_null()
+    planned: pl.Expr = pl.when(same_unit).then("plan_amount")
+    columns: dict[str, pl.Expr] = {"amount_unit": pl.coalesce("amount_unit", "plan_unit")}
+    if frame["volume"].null_count() < height:
+        in_volume = (pl.col("plan_unit") == pl.col("volume_unit")).fill_null(False) & pl.col(
+            "plan_amount"
+        ).is_not_null()
+        planned = pl.when(same_unit | in_volume).then("plan_amount")
         columns["delivered_amount"] = pl.when(in_volume).then("volume").otherwise("delivered_amount")
         columns["programmed_amount"] = pl.when(~in_volume).then("programmed_amount")
         columns["amount_unit"] = pl.when(in_volume).then("plan_unit").otherwise(columns["amount_unit"])
-    frame = frame.with_columns(**columns, comparable=comparable)
-    planned, delivered = pl.col("planned_amount").cast(pl.Float64), pl.col("delivered_amount").cast(pl.Float64)
-    # The margin keeps a dose exactly at the limit inside: 5.000 % is not 5 % in binary.
-    within = (
-        pl.when(planned == 0)
-        .then(delivered == 0)
-        .otherwise((delivered - planned).abs() * 100 <= (limit_pct + 1e-9) * planned)
-    )
-    return frame.with_columns(within_limits=pl.when("comparable").then(within))
+    if frame["planned_amount"].null_count() < height:
+        planned = pl.when(pl.col("plan_amount").is_null()).then("planned_amount").otherwise(planned)
+    frame = frame.with_columns(planned_amount=planned, **columns)
+    wanted, delivered = pl.col("planned_amount").cast(pl.Float64), pl.col("delivered_amount").cast(pl.Float64)
+    # The margin keeps a dose exactly at the limit inside: 5.000 % is not 5 % in binary. At planned 0 it leaves only 0.
+    return frame.with_columns(within_limits=(delivered - wanted).abs() * 100 <= (limit_pct + 1e-9) * wanted)
 
 
 def _at(flags: Mask, rows: npt.NDArray[Any]) -> Mask:

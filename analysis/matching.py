@@ -25,6 +25,19 @@ class Matched:
     late: Mask
 
 
+def clipped_windows(group: Int32, at: Int64, before: Int64, after: Int64) -> tuple[Int64, Int64]:
+    """Windows that end at the planned times of their neighbours: a dose is due to the plan before it or after it.
+
+    Rows come sorted by group and time.
+    """
+    gap = at[1:] - at[:-1]
+    gap[group[1:] != group[:-1]] = np.iinfo(np.int64).max
+    before, after = before.copy(), after.copy()
+    np.minimum(before[1:], gap, out=before[1:])
+    np.minimum(after[:-1], gap, out=after[:-1])
+    return before, after
+
+
 def match_events(
     plan_group: Int32,
     plan_at: Int64,
@@ -38,7 +51,8 @@ def match_events(
     """Match events to planned doses within groups (one subject's series each).
 
     Plans and events come sorted by group and time (microseconds, local); windows are [at - before, at + after],
-    inclusive. ``taken_plans`` marks plans that are not to be matched. Costs about 0.15 s per million events.
+    inclusive, and reach no further than the neighbouring plans (clipped_windows). ``taken_plans`` marks plans that
+    are not to be matched. Costs about 0.15 s per million events.
     """
     plan_of = np.full(event_at.size, NONE, dtype=np.int64)
     late = np.zeros(event_at.size, dtype=np.bool_)

@@ -45,7 +45,7 @@ def compute_results(frames: Frames, protocol: Protocol, cutoff: dt.date | None) 
     course = derive_course(cut, protocol, log.given_days(), cutoff)
     log = log.of_subjects(set(course["subject_id"]))
     people = {person["subject_id"]: person for person in course.iter_rows(named=True)}
-    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)))
+    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)), log)
     for matched, logged in stored_parts(cut, log):
         counter.add(matched, logged)
     return _results(study_view(cut, protocol, cutoff, course, log, counter.finish(log)))

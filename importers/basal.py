@@ -1,8 +1,9 @@
 """From rate changes to what was given: basal segments, cut by suspensions, automatic modes and silence.
 
-A segment runs from the row that set its rate to the next row that changes anything, on the device's running time. Nothing
-is carried over a silence of more than a day: pumps write at least one row a day, so the log is missing there, and a rate
-carried over months has given insulin that never was. While an algorithm doses by itself the profile's rate is not given.
+A segment runs from the row that set its rate to the next row that changes anything, on the device's running time.
+Nothing is carried over a silence of more than a day: pumps write at least one row a day, so the log is missing
+there, and a rate carried over months has given insulin that never was. While an algorithm doses by itself the
+profile's rate is not given.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ SILENCE_H = 25
 def derive_segments(events: pl.DataFrame) -> pl.DataFrame:
     """Segments between events of one device.
 
-    ``events``: line, seq, at (local), running (Datetime) and of each state NULL or the new one: rate (Float64, U/h; NaN:
-    unknown from here on), suspended and automatic (Boolean), reason (text, why suspended). Ties of running go by seq.
-    Returns line, start, end (local), seconds, rate, suspended, reason, last (TRUE: the log ends in it).
-    A suspension's own row of rate 0 is its echo, not a new rate.
+    ``events``: line, seq, at (local), running (Datetime) and of each state NULL or the new one: rate (Float64,
+    U/h; NaN: unknown from here on), suspended and automatic (Boolean), reason (text, why suspended). Ties of
+    running go by seq. Returns line, start, end (local), seconds, rate, suspended, reason, last (TRUE: the log
+    ends in it). A suspension's own row of rate 0 is its echo, not a new rate.
     """
     import polars as pl
 
     ordered = events.sort("running", "seq", maintain_order=True).with_columns(
         pl.col("suspended", "automatic").forward_fill().fill_null(False)
     )
+    ordered = ordered.with_columns(rate=pl.when(~(pl.col("suspended") & (pl.col("rate") == 0))).then("rate"))
+    # Only rows that set or change something start a segment; the last row ends the log.
+    states = pl.struct("suspended", "automatic")
+    starts = pl.col("rate").is_not_null() | (states != states.shift(1)).fill_null(True)
     return (
-        ordered.with_columns(rate=pl.when(~(pl.col("suspended") & (pl.col("rate") == 0))).then("rate"))
+        ordered.filter(starts | (pl.int_range(pl.len()) == pl.len() - 1))
         .with_columns(
             rate=pl.col("rate").forward_fill(),
             reason=pl.when("suspended").then(pl.col("reason").forward_fill()),
@@ -49,7 +54,8 @@ def derive_segments(events: pl.DataFrame) -> pl.DataFrame:
 def silence_events(rows: pl.DataFrame) -> pl.DataFrame:
     """Events that end every state at the last row before a silence, and the end of the log.
 
-    ``rows``: line, seq, at, running of every row of the device. After a silence the rate is unknown until a row states one.
+    ``rows``: line, seq, at, running of every row of the device. After a silence the rate is unknown until a row
+    states one.
     """
     import polars as pl
 

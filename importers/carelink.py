@@ -13,6 +13,7 @@ from importers.carelink_connect import import_carelink_connect
 from importers.carelink_legacy import import_carelink_legacy
 from importers.carelink_tables import find_header, find_sections
 from importers.device_log import DeviceLog
+from importers.json_records import read_document
 from importers.vendor_csv import VendorText, decode_text, read_text, split_line
 from importers.vendor_text import split_heading
 
@@ -55,15 +56,19 @@ class CarelinkImporter:
         return Recognised(FORMAT, f"{FORMAT} {found}") if found else None
 
     def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
-        """Canonical rows of one export; raises ``UnreadableFile`` when it is not whole or its dates cannot be told."""
-        text = read_text(file.path)
+        """Canonical rows of one export; raises ``UnreadableFile`` when it is not whole or its dates cannot be
+        told.
+        """
         log = DeviceLog(file, recognised, context)
-        log.notes.extend(text.notes)
-        found = generation(text)
-        sections = find_sections(text) if found in ("600", "legacy") else []
+        with file.path.open("rb") as stream:
+            found = generation(decode_text(stream.read(HEAD_BYTES)))
         if found == "connect":
-            import_carelink_connect(text, log)
-        elif found == "600" and sections:
+            import_carelink_connect(read_document(file.path), log)
+            return log.parsed()
+        text = read_text(file.path)
+        log.notes.extend(text.notes)
+        sections = find_sections(text)
+        if found == "600" and sections:
             import_carelink_600(text, sections, log)
         elif found == "legacy" and sections:
             import_carelink_legacy(text, sections, log)
@@ -71,6 +76,7 @@ class CarelinkImporter:
             raise UnreadableFile(
                 "The file has no CareLink table.", remedy="Export it again from CareLink; nothing of it was taken."
             )
+        log.date_by_newest_row()
         return log.parsed()
 
 

@@ -1,23 +1,25 @@
-"""Medtronic CareLink CSV of the 600 and 700 series and Guardian Connect: comma or semicolon, one or many sections.
+"""Medtronic CareLink CSV of the 600 and 700 series and Guardian Connect: comma or semicolon, one or many
+sections.
 
-One dose is two rows: when it is programmed (only ``Bolus Volume Selected``) and when it has been delivered (both volumes);
-summing Selected over all rows overstates insulin by 65 %. They are paired by Bolus Number, volume, type and source
-(importers.pump_pairs); Bolus Number is one byte, so the key of a dose is its number with the time it was delivered. The
-reason of a cancelled dose is a third row. Micro-boluses of the algorithm have the delivered row only, with both volumes.
-The delivered row is stamped at the end, the programmed row at the start.
+One dose is two rows: when it is programmed (only ``Bolus Volume Selected``) and when it has been delivered (both
+volumes); summing Selected over all rows overstates insulin by 65 %. They are paired by Bolus Number, volume, type
+and source (importers.pump_pairs); Bolus Number is one byte, so the key of a dose is its number with the time it
+was delivered. The reason of a cancelled dose is a third row. Micro-boluses of the algorithm have the delivered
+row only, with both volumes. The delivered row is stamped at the end, the programmed row at the start.
 
-Other rows: basal rate changes (segments, see importers.basal), temporary basals, primes (exclude_reason fill), suspensions,
-alarms, rewinds, clock changes, blood and sensor glucose, bolus calculator advice (recommendation, never a programmed
-amount), event markers of the phone app (insulin in them is what a person typed: exclude_reason manual_entry), daily totals
-of automatic insulin (control_total, never a dose).
+Other rows: basal rate changes (segments, see importers.basal), temporary basals, primes (exclude_reason fill),
+suspensions, alarms, rewinds, clock changes, blood and sensor glucose, bolus calculator advice (recommendation,
+never a programmed amount), event markers of the phone app (insulin in them is what a person typed: exclude_reason
+manual_entry), daily totals of automatic insulin (control_total, never a dose).
 
-While an algorithm doses, the profile's basal rate is logged but not given: it is left out from the first micro-bolus to
-evidence of manual mode (a bolus of another source, a temporary basal, an alarm that the automatic mode was left). Files
-with daily totals of automatic insulin instead of micro-boluses (700 series) do not say when it ran: on those days basal is
-programmed, its delivery not reported.
+While an algorithm doses, the profile's basal rate is logged but not given: it is left out from the first
+micro-bolus to evidence of manual mode (a bolus of another source, a temporary basal, an alarm that the automatic
+mode was left). Files with daily totals of automatic insulin instead of micro-boluses (700 series) do not say when
+it ran: on those days basal is programmed, its delivery not reported.
 
-No data of the study, counted in the notes: programmed rows and cancel reasons joined to their dose, the last screen of the
-bolus calculator, network devices, settings. Rows equal but for Index are one entry written twice and share a native key.
+No data of the study, counted in the notes: programmed rows and cancel reasons joined to their dose, the last
+screen of the bolus calculator, network devices, settings. Rows equal but for Index are one entry written twice
+and share a native key. The file does not say when it was exported: its newest row stands for it.
 Format: CareLink web export, column headings as seen 2017 to 2026.
 """
 
@@ -87,7 +89,9 @@ def _import_device(rows: pl.DataFrame, device: Device, subject: str | None, log:
     import polars as pl
 
     is_loop = bool(rows["source"].str.contains("CLOSED_LOOP|CL_MICRO").any())
-    has_pump_rows = rows.select(pl.any_horizontal(pl.col("basal_rate", "selected", "delivered").is_not_null()).any()).item()
+    has_pump_rows = rows.select(
+        pl.any_horizontal(pl.col("basal_rate", "selected", "delivered").is_not_null()).any()
+    ).item()
     device_class = "closed_loop" if is_loop else "pump" if has_pump_rows else None
     described = device.properties + ((("CLASS", device_class),) if device_class else ())
     named = Device(device.manufacturer, device.model, device.serial, device.line, described)
@@ -95,7 +99,9 @@ def _import_device(rows: pl.DataFrame, device: Device, subject: str | None, log:
     changes = merge_clock_changes(
         rows.filter(pl.col("new_time").is_not_null()).select("line", "seq", "at", set_to="set_to")
     )
-    rows = add_running_time(rows, changes).with_columns(device_id=pl.lit(device_id), subject_id=pl.lit(subject, pl.String))
+    rows = add_running_time(rows, changes).with_columns(
+        device_id=pl.lit(device_id), subject_id=pl.lit(subject, pl.String)
+    )
     log.add_rows(
         "device_event",
         [

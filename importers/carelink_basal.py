@@ -1,4 +1,6 @@
-"""Basal delivery of a CareLink CSV (600 and 700 series): rate rows, suspensions, and the times an algorithm dosed instead."""
+"""Basal delivery of a CareLink CSV (600 and 700 series): rate rows, suspensions, and the times an algorithm dosed
+instead.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def add_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
             start_local="at",
             native_key=pl.format("temp_basal@{}", stamp),
             detail=pl.format(
-                "{} for {} s", pl.col("temp_amount").cast(pl.String).fill_null("?"), pl.col("temp_duration").fill_null(0)
+                "{} for {} s",
+                pl.col("temp_amount").cast(pl.String).fill_null("?"),
+                pl.col("temp_duration").fill_null(0),
             ),
         ),
     )
@@ -68,10 +72,14 @@ def add_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
     frame = segment_rows(segments, device_id)
     if frame.height:
         log.add("dose_event", _as_reported(frame, rows))
-    repeats = rates.height - frame.filter(pl.col("line").is_in(rates["line"].implode())).height if frame.height else rates.height
+    repeats = (
+        rates.height - frame.filter(pl.col("line").is_in(rates["line"].implode())).height
+        if frame.height
+        else rates.height
+    )
     log.count(
         repeats,
-        "state a basal rate that starts no time of its own: repeated in the second, while suspended or in automatic mode",
+        "state a basal rate that starts no time of its own: repeated, while suspended or in automatic mode",
     )
     return pl.concat([suspends["line"], temps["line"], rates["line"]])
 
@@ -107,7 +115,9 @@ def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame, tem
 
 
 def _as_reported(frame: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """On days with a total of automatic insulin nobody says which hours the profile ran: delivered is not reported."""
+    """On days with a total of automatic insulin nobody says which hours the profile ran: delivered is not
+    reported.
+    """
     import polars as pl
 
     totals = rows.filter(daily_total_expr() & (pl.col("delivered").fill_null(0) > 0))

@@ -1,4 +1,6 @@
-"""Boluses of a CareLink CSV (600 and 700 series): pairs of programmed and delivered rows, cancel reasons, app entries."""
+"""Boluses of a CareLink CSV (600 and 700 series): pairs of programmed and delivered rows, cancel reasons, app
+entries.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +45,13 @@ def add_boluses(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
     repeated = ["at", "is_delivered", "delivered", "bolus_duration", *_KEYS]
     once = doses.unique(repeated, keep="first", maintain_order=True)
     pairs = pair_doses(once.select("line", "seq", "running", *_KEYS, delivered="is_delivered"), _KEYS)
-    starts = once.select(
-        programmed_line="line", start="at", start_running="running", start_duration="bolus_duration"
-    )
+    starts = once.select(programmed_line="line", start="at", start_running="running", start_duration="bolus_duration")
     merged = (
         once.filter(~pl.col("line").is_in(pairs["programmed_line"].implode()))
         .join(pairs.join(starts, on="programmed_line"), left_on="line", right_on="delivered_line", how="left")
         .sort("line")
     )
-    merged = join_reasons(
-        merged, reasons.select("running", "number", reason="cancel_reason"), ("number",)
-    )
+    merged = join_reasons(merged, reasons.select("running", "number", reason="cancel_reason"), ("number",))
     merged = _with_blocked_delivery(merged, rows)
     frame = _dose_rows(merged, rows["running"].max())
     # Rows written twice become two equal rows of their own lines, so that the second is counted as a duplicate.
@@ -64,7 +62,10 @@ def add_boluses(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
     if again.height:
         log.add("dose_event", again.with_columns(line="copy"))
     _add_reason_events(reasons, log)
-    log.count(doses.height - frame.height - again.height, "say what was programmed and are joined to the row of the same dose that was delivered")
+    log.count(
+        doses.height - frame.height - again.height,
+        "say what was programmed and are joined to the row of the same dose that was delivered",
+    )
     return pl.concat(used)
 
 
@@ -85,46 +86,46 @@ def _dose_rows(doses: pl.DataFrame, last: object) -> pl.DataFrame:
     shape = _shape_expr()
     named = pl.when(pl.col("number").is_not_null()).then(pl.format("{}:{}", "number", "shape"))
     unnumbered = pl.format(
-        "{}:{}:{}/{}", pl.col("source").fill_null("?"), "shape", pl.col("selected").cast(pl.String).fill_null("?"),
+        "{}:{}:{}/{}",
+        pl.col("source").fill_null("?"),
+        "shape",
+        pl.col("selected").cast(pl.String).fill_null("?"),
         pl.col("delivered").cast(pl.String).fill_null("?"),
     )
     waiting = pl.col("delivered").is_null()
     in_progress = waiting & ((pl.lit(last) - pl.col("running")).dt.total_seconds() < PAIR_LIMIT_S)
     reason = pl.col("reason").str.to_lowercase()
-    return (
-        doses.with_columns(shape=shape)
-        .with_columns(
-            native_key=pl.concat_str(
-                pl.when(waiting).then(pl.lit("programmed:")).otherwise(pl.lit("bolus:")),
-                named.otherwise(unnumbered),
-                pl.lit("@"),
-                stamp,
-            ),
-            kind=pl.lit("bolus"),
-            trigger=_trigger_expr(),
-            intent=pl.when(_is_algorithm()).then(pl.lit("algorithm")).otherwise(pl.lit("as_needed")),
-            start_local=pl.coalesce("start", "at"),
-            end_local=pl.when(~waiting).then("at"),
-            start_precision="precision",
-            time_anchor=pl.when(waiting | pl.col("start").is_not_null()).then(pl.lit("start")).otherwise(pl.lit("end")),
-            programmed_amount="selected",
-            delivered_amount="delivered",
-            amount_unit=pl.lit(INSULIN_UNIT),
-            programmed_basis=_basis("selected"),
-            delivered_basis=_basis("delivered"),
-            programmed_duration_s=pl.coalesce("start_duration", "bolus_duration"),
-            delivered_duration_s=pl.when(took >= 0).then(took).otherwise(none),
-            status=pl.when(in_progress).then(pl.lit("in_progress")).otherwise(status_expr("selected", "delivered")),
-            stop_reason=pl.when(pl.col("reason").is_null())
-            .then(pl.lit(None, dtype=pl.String))
-            .when(reason.str.contains("user"))
-            .then(pl.lit("user"))
-            .when(reason.str.contains("alarm") & pl.col("blocked"))
-            .then(pl.lit("occlusion"))
-            .when(reason.str.contains("alarm"))
-            .then(pl.lit("alarm_other"))
-            .otherwise(pl.lit("unknown")),
-        )
+    return doses.with_columns(shape=shape).with_columns(
+        native_key=pl.concat_str(
+            pl.when(waiting).then(pl.lit("programmed:")).otherwise(pl.lit("bolus:")),
+            named.otherwise(unnumbered),
+            pl.lit("@"),
+            stamp,
+        ),
+        kind=pl.lit("bolus"),
+        trigger=_trigger_expr(),
+        intent=pl.when(_is_algorithm()).then(pl.lit("algorithm")).otherwise(pl.lit("as_needed")),
+        start_local=pl.coalesce("start", "at"),
+        end_local=pl.when(~waiting).then("at"),
+        start_precision="precision",
+        time_anchor=pl.when(waiting | pl.col("start").is_not_null()).then(pl.lit("start")).otherwise(pl.lit("end")),
+        programmed_amount="selected",
+        delivered_amount="delivered",
+        amount_unit=pl.lit(INSULIN_UNIT),
+        programmed_basis=_basis("selected"),
+        delivered_basis=_basis("delivered"),
+        programmed_duration_s=pl.coalesce("start_duration", "bolus_duration"),
+        delivered_duration_s=pl.when(took >= 0).then(took).otherwise(none),
+        status=pl.when(in_progress).then(pl.lit("in_progress")).otherwise(status_expr("selected", "delivered")),
+        stop_reason=pl.when(pl.col("reason").is_null())
+        .then(pl.lit(None, dtype=pl.String))
+        .when(reason.str.contains("user"))
+        .then(pl.lit("user"))
+        .when(reason.str.contains("alarm") & pl.col("blocked"))
+        .then(pl.lit("occlusion"))
+        .when(reason.str.contains("alarm"))
+        .then(pl.lit("alarm_other"))
+        .otherwise(pl.lit("unknown")),
     )
 
 
@@ -177,7 +178,9 @@ def _add_reason_events(reasons: pl.DataFrame, log: DeviceLog) -> None:
     log.add(
         "device_event",
         reasons.with_columns(
-            native_key=pl.format("bolus_stopped:{}@{}", pl.col("number").fill_null("?"), pl.col("at").dt.strftime(_STAMP)),
+            native_key=pl.format(
+                "bolus_stopped:{}@{}", pl.col("number").fill_null("?"), pl.col("at").dt.strftime(_STAMP)
+            ),
             event=pl.lit("bolus_stopped"),
             code="cancel_reason",
             start_local="at",

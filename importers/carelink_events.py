@@ -1,4 +1,6 @@
-"""What a CareLink CSV (600 and 700 series) holds beside doses: fills, alarms, glucose, app entries, advice, daily totals."""
+"""What a CareLink CSV (600 and 700 series) holds beside doses: fills, alarms, glucose, app entries, advice, daily
+totals.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def add_primes(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
             delivered_amount="prime_volume",
             amount_unit=pl.lit(INSULIN_UNIT),
             programmed_basis=pl.lit("none"),
-            delivered_basis=pl.when(pl.col("prime_volume").is_null()).then(pl.lit("none")).otherwise(pl.lit("reported")),
+            delivered_basis=pl.when(pl.col("prime_volume").is_null())
+            .then(pl.lit("none"))
+            .otherwise(pl.lit("reported")),
             status=pl.lit("completed"),
             exclude_reason=pl.lit("fill"),
         ),
@@ -81,7 +85,9 @@ def add_device_events(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
 
 
 def add_observations(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
-    """Glucose in the unit of its heading. A meter value, the one used to calibrate and the sensor's have their own codes."""
+    """Glucose in the unit of its heading. A meter value, the one used to calibrate and the sensor's have their
+    own codes.
+    """
     import polars as pl
 
     used = []
@@ -162,7 +168,9 @@ def _carbs(rows: pl.DataFrame, column: str, unit: pl.Expr) -> pl.DataFrame:
 
 
 def add_advice(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
-    """What the bolus calculator advised, and the carbohydrates it was told; no carbohydrates (0) is a plain correction."""
+    """What the bolus calculator advised, and the carbohydrates it was told; no carbohydrates (0) is a plain
+    correction.
+    """
     import polars as pl
 
     advice = rows.filter(pl.col("advice").is_not_null())

@@ -1,17 +1,21 @@
-"""CareLink Personal CSV until about 2016 (Paradigm and Veo pumps): preamble, then one table with Raw-Type and Raw-Values.
+"""CareLink Personal CSV until about 2016 (Paradigm and Veo pumps): preamble, then one table with Raw-Type and
+Raw-Values.
 
-The header is searched, never counted down to; the declared number of records is no checksum (it counts what is not
-printed). The truth of a row is in ``Raw-Type`` and ``Raw-Values`` (``AMOUNT=1.7, PROGRAMMED_AMOUNT=2.3``): one row holds
-programmed and delivered amount of a bolus, stamped at its start. An extended bolus keeps its programmed duration even when
-it was cut short; the halves of a dual bolus are two rows; square halves of 0 U in 0 s are the pump's echo and no dose.
+The header is searched, never counted down to; the declared number of records is no checksum (it counts what is
+not printed). The truth of a row is in ``Raw-Type`` and ``Raw-Values`` (``AMOUNT=1.7, PROGRAMMED_AMOUNT=2.3``):
+one row holds programmed and delivered amount of a bolus, stamped at its start. An extended bolus keeps its
+programmed duration even when it was cut short; the halves of a dual bolus are two rows; square halves of 0 U in 0
+s are the pump's echo and no dose.
 
 Basal is worked out from profile starts, temporary basals, suspensions and the profile settings in the file
-(importers.carelink_legacy_basal). Rows of several pumps stand in one table, told apart by ``Raw-Device Type``; the preamble
-gives their serial numbers. The same ``Raw-ID`` seconds later is one entry uploaded twice; native keys are Raw-Type and Raw-ID.
+(importers.carelink_legacy_basal). Rows of several pumps stand in one table, told apart by ``Raw-Device Type``;
+the preamble gives their serial numbers. The same ``Raw-ID`` seconds later is one entry uploaded twice; native
+keys are Raw-Type and Raw-ID.
 
-Taken over besides: fills (exclude_reason fill), suspensions, alarms, rewinds, clock changes, glucose, calculator advice,
-daily totals (control_total of the day they are stamped). Settings (Current..., Change...) are no data and are counted.
-Format: CareLink Personal 1.0.1 export; translated headings are read by position (39 columns in a fixed order).
+Taken over besides: fills (exclude_reason fill), suspensions, alarms, rewinds, clock changes, glucose, calculator
+advice, daily totals (control_total of the day they are stamped). Settings (Current..., Change...) are no data and
+are counted. Format: CareLink Personal 1.0.1 export; translated headings are read by position (39 columns in a
+fixed order).
 """
 
 from __future__ import annotations
@@ -132,7 +136,9 @@ def _import_device(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> None:
             event=pl.lit(CLOCK_CHANGE),
             code="raw_type",
             start_local="at",
-            detail=pl.Series([clock_detail(row["at"], row["set_to"]) for row in clock.iter_rows(named=True)], dtype=pl.String),
+            detail=pl.Series(
+                [clock_detail(row["at"], row["set_to"]) for row in clock.iter_rows(named=True)], dtype=pl.String
+            ),
         ),
     )
     once = rows.filter(~pl.col("is_copy"))
@@ -148,15 +154,21 @@ def _import_device(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> None:
         clock["line"],
     ]
     used = pl.concat(lines).unique()
-    log.count(once.filter(~pl.col("line").is_in(used.implode())).height, "hold settings of the pump or of its calculator")
+    log.count(
+        once.filter(~pl.col("line").is_in(used.implode())).height, "hold settings of the pump or of its calculator"
+    )
 
 
 def _in_device_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """``seq`` counting up in time: Raw-Seq Num falls with time inside an upload; where it does not, the times decide."""
+    """``seq`` counting up in time: Raw-Seq Num falls with time inside an upload; where it does not, the times
+    decide.
+    """
     import polars as pl
 
     numbered = rows.with_columns(falling=-pl.col("raw_seq").cast(pl.Float64, strict=False))
-    by_number = numbered.with_columns(begun=pl.col("at").min().over("upload")).sort("begun", "upload", "falling", "line")
+    by_number = numbered.with_columns(begun=pl.col("at").min().over("upload")).sort(
+        "begun", "upload", "falling", "line"
+    )
     orderly = (by_number["at"].diff().dt.total_seconds() >= -1).mean()
     trusted = by_number["falling"].null_count() == 0 and orderly is not None and float(str(orderly)) > 0.98
     ordered = by_number if trusted else numbered.sort("at", "falling", "line")
@@ -186,7 +198,9 @@ def _add_boluses(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
     import polars as pl
 
     boluses = rows.filter(pl.col("raw_type").str.starts_with("Bolus") & pl.col("bolus_type").is_not_null())
-    made = boluses.with_columns(programmed_text=raw_expr("PROGRAMMED_AMOUNT"), delivered_text=raw_expr("AMOUNT")).with_columns(
+    made = boluses.with_columns(
+        programmed_text=raw_expr("PROGRAMMED_AMOUNT"), delivered_text=raw_expr("AMOUNT")
+    ).with_columns(
         programmed=pl.coalesce(amount_expr("programmed_text"), "selected"),
         given=pl.coalesce(amount_expr("delivered_text"), "delivered"),
         length=(raw_expr("DURATION").cast(pl.Float64, strict=False) / 1000).round().cast(pl.Int64, strict=False),

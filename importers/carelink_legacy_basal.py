@@ -1,9 +1,10 @@
-"""Basal of a legacy CareLink file: profile starts, temporary basals and suspensions played through in the pump's order.
+"""Basal of a legacy CareLink file: profile starts, temporary basals and suspensions played through in the pump's
+order.
 
-The pump writes a row at each step of a running profile, but none while a temporary basal or a suspension covers it, so
-inside those the steps come from the profile settings. A percent basal is a percentage of the step it covers. A profile of
-several steps ends with its step: where the next row is missing, the log is, and nothing is claimed. A profile of one step
-runs on to the next row or the upload.
+The pump writes a row at each step of a running profile, but none while a temporary basal or a suspension covers
+it, so inside those the steps come from the profile settings. A percent basal is a percentage of the step it
+covers. A profile of several steps ends with its step: where the next row is missing, the log is, and nothing is
+claimed. A profile of one step runs on to the next row or the upload.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from importers.basal import SILENCE_H, segment_rows
-from importers.carelink_profiles import Profiles, parse_raw, rate_at, read_profiles
+from importers.carelink_profiles import Profiles, Steps, parse_raw, rate_at, read_profiles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +39,8 @@ class _Pump:
     """Rate of the last profile start; None before the first."""
     rate_line: int = 0
     rate_until: dt.datetime | None = None
+    on_schedule: bool = False
+    """The last profile start gave the rate the settings state for it; otherwise the settings are not believed."""
     temp: tuple[int, dt.datetime, float | None, float | None] | None = None
     """Line, end, rate in U/h, fraction of the profile."""
     suspended: tuple[int, str] | None = None
@@ -52,31 +55,47 @@ class _Pump:
             if piece is None:
                 return
             line, rate, until = piece
-            self.segments.append(
-                {
-                    "line": self.suspended[0] if self.suspended else line,
-                    "start": start,
-                    "end": until,
-                    "seconds": int((until - start).total_seconds()),
-                    "rate": rate,
-                    "suspended": self.suspended is not None,
-                    "reason": self.suspended[1] if self.suspended else None,
-                    "last": until == self.last,
-                }
-            )
+            self._add(self.suspended[0] if self.suspended else line, start, until, rate)
             start = until
+
+    def _add(self, line: int, start: dt.datetime, end: dt.datetime, rate: float) -> None:
+        """A segment, or the continuation of the last one."""
+        reason = self.suspended[1] if self.suspended else None
+        before = self.segments[-1] if self.segments else None
+        if before and (before["line"], before["end"], before["rate"], before["reason"]) == (line, start, rate, reason):
+            start = self.segments.pop()["start"]
+        self.segments.append(
+            {
+                "line": line,
+                "start": start,
+                "end": end,
+                "seconds": int((end - start).total_seconds()),
+                "rate": rate,
+                "suspended": self.suspended is not None,
+                "reason": reason,
+                "last": end == self.last,
+            }
+        )
 
     def _after_temp(self, ended: dt.datetime) -> None:
         assert self.temp is not None
-        steps = self.profiles.steps(self.pattern, ended)
-        if steps is not None:
-            self.rate, boundary = rate_at(steps, ended)
-            self.rate_until = boundary if len(steps) > 1 else None
         self.rate_line, self.temp = self.temp[0], None
+        self._back_to_profile(ended)
+
+    def _steps(self, at: dt.datetime) -> Steps | None:
+        return self.profiles.steps(self.pattern, at) if self.on_schedule else None
+
+    def _back_to_profile(self, at: dt.datetime) -> None:
+        steps = self._steps(at)
+        if steps is not None:
+            self.rate, boundary = rate_at(steps, at)
+            self.rate_until = boundary if len(steps) > 1 else None
 
     def _next_piece(self, start: dt.datetime, end: dt.datetime) -> tuple[int, float, dt.datetime] | None:
-        """Line, programmed rate and end of the longest piece from ``start`` on with one rate; None: nothing is known."""
-        steps = self.profiles.steps(self.pattern, start)
+        """Line, programmed rate and end of the longest piece from ``start`` on with one rate; None: nothing is
+        known.
+        """
+        steps = self._steps(start)
         scheduled, boundary = rate_at(steps, start) if steps else (self.rate, None)
         several = steps is not None and len(steps) > 1
         if self.temp is not None:
@@ -103,9 +122,11 @@ class _Pump:
         self.pattern = values.get("PATTERN_NAME", self.pattern)
         self.rate, self.rate_line, self.rate_until = float(values["RATE"]), row["line"], None
         steps = self.profiles.steps(self.pattern, row["at"])
-        if steps is not None and len(steps) > 1:
+        self.on_schedule = False
+        if steps is not None:
             scheduled, boundary = rate_at(steps, row["at"])
-            self.rate_until = boundary if scheduled == self.rate else None
+            self.on_schedule = scheduled == self.rate
+            self.rate_until = boundary if self.on_schedule and len(steps) > 1 else None
 
     def set_temp(self, row: dict[str, Any], values: dict[str, str]) -> None:
         lasts = dt.timedelta(milliseconds=float(values.get("DURATION", "0")))
@@ -129,12 +150,9 @@ class _Pump:
             self.suspended = (row["line"], reason)
 
     def _resume(self, row: dict[str, Any]) -> None:
-        steps = self.profiles.steps(self.pattern, row["at"])
         if self.temp is None:
             self.rate_line = row["line"]
-            if steps is not None:
-                self.rate, boundary = rate_at(steps, row["at"])
-                self.rate_until = boundary if len(steps) > 1 else None
+            self._back_to_profile(row["at"])
 
 
 def add_legacy_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
@@ -154,7 +172,9 @@ def add_legacy_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.S
 
 
 def derive_legacy_segments(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """Segments of one pump as ``importers.basal.derive_segments`` gives them; ``rows``: line, seq, at, raw columns."""
+    """Segments of one pump as ``importers.basal.derive_segments`` gives them; ``rows``: line, seq, at, raw
+    columns.
+    """
     ordered = rows.sort("seq").select("line", "at", "raw_type", "raw_values", "raw_id", "suspend")
     entries = list(ordered.iter_rows(named=True))
     if not entries:
@@ -201,7 +221,9 @@ def _add_events(temps: pl.DataFrame, suspends: pl.DataFrame, log: DeviceLog) -> 
             code="temp_type",
             start_local="at",
             detail=pl.format(
-                "{} for {} s", pl.col("temp_amount").cast(pl.String).fill_null("?"), pl.col("temp_duration").fill_null(0)
+                "{} for {} s",
+                pl.col("temp_amount").cast(pl.String).fill_null("?"),
+                pl.col("temp_duration").fill_null(0),
             ),
         ),
     )

@@ -1,7 +1,9 @@
-"""Basal profiles as a legacy CareLink file states them: the settings at upload, and each change with what it replaced.
+"""Basal profiles as a legacy CareLink file states them: the settings at upload, and each change with what it
+replaced.
 
-``CurrentBasalProfilePattern`` and its ``CurrentBasalProfile`` rows are the patterns at upload; ``ChangeBasalProfilePattern``
-and ``...Pre`` give a pattern after and before a change. Rows belong to their pattern by ``PATTERN_DATUM`` = Raw-ID.
+``CurrentBasalProfilePattern`` and its ``CurrentBasalProfile`` rows are the patterns at upload;
+``ChangeBasalProfilePattern`` and ``...Pre`` give a pattern after and before a change. Rows belong to their
+pattern by ``PATTERN_DATUM`` = Raw-ID.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ def parse_raw(text: str | None) -> dict[str, str]:
 
 @dataclass
 class Profiles:
-    """Patterns of one pump over time; ``steps`` answers what was programmed at a moment, None where the file does not say."""
+    """Patterns of one pump over time; ``steps`` answers what was programmed at a moment, None where the file does
+    not say.
+    """
 
     current: dict[str, Steps] = field(default_factory=dict)
     changes: dict[str, list[tuple[dt.datetime, Steps | None, Steps]]] = field(default_factory=dict)
@@ -39,7 +43,8 @@ class Profiles:
         if place:
             return made[place - 1][2] or None
         if made:
-            return made[0][1] or None
+            # A first change that does not say what it replaced is taken as saved again.
+            return made[0][1] if made[0][1] is not None else made[0][2] or None
         return self.current.get(pattern) or None
 
 

@@ -89,14 +89,18 @@ def read_rows(text: VendorText, sections: list[Section], log: DeviceLog) -> pl.D
 def read_columns(
     text: VendorText, section: Section, wanted: dict[str, int], roles: Iterable[str], log: DeviceLog
 ) -> pl.DataFrame:
-    """Rows of one section as text: line, a column per role, units of glucose and carbohydrates, whether daily totals."""
+    """Rows of one section as text: line, a column per role, units of glucose and carbohydrates, whether daily
+    totals.
+    """
     import polars as pl
 
     body = text.data[section.start : section.end]
     found = read_section(body, section.first_line, len(section.header), section.separator, wanted)
     log.reject_broken(found.broken)
     frame = found.frame.with_columns(pl.lit(None, dtype=pl.String).alias(role) for role in roles if role not in wanted)
-    units = (glucose_unit(section.header[wanted[role]]) for role in ("bg", "glucose", "calibration_bg") if role in wanted)
+    units = (
+        glucose_unit(section.header[wanted[role]]) for role in ("bg", "glucose", "calibration_bg") if role in wanted
+    )
     exchange = "carbs" in wanted and "exchange" in section.header[wanted["carbs"]].lower()
     rows = frame.with_columns(
         glucose_unit=pl.lit(next((unit for unit in units if unit), None), pl.String),
@@ -117,7 +121,9 @@ def _check_columns(section: Section, wanted: dict[str, int]) -> None:
 
 
 def add_times(rows: pl.DataFrame, log: DeviceLog) -> pl.DataFrame:
-    """Rows with ``at`` (local time), ``seq``, typed numbers; rows whose date, time or numbers cannot be read are rejected."""
+    """Rows with ``at`` (local time), ``seq``, typed numbers; rows whose date, time or numbers cannot be read are
+    rejected.
+    """
     import polars as pl
 
     dates = rows["date"].unique().drop_nulls().to_list()
@@ -180,5 +186,3 @@ def _is_newest_first(rows: pl.DataFrame) -> bool:
 
     steps = rows.select(pl.col("at").diff().dt.total_seconds().sign().sum()).item()
     return bool(steps is not None and steps < 0)
-
-

@@ -1,8 +1,9 @@
-"""Where the tables of a CareLink CSV are: preamble, section markers, repeated headers; none of them has a fixed place.
+"""Where the tables of a CareLink CSV are: preamble, section markers, repeated headers; none of them has a fixed
+place.
 
-The header is the line that names Index, Date and Time (or their translations) among at least 30 columns. Preamble lines
-above it hold the patient's name and birth date: of them only device lines are read, and the patient id where the protocol
-maps it.
+The header is the line that names Index, Date and Time (or their translations) among at least 30 columns. Preamble
+lines above it hold the patient's name and birth date: of them only device lines are read, and the patient id
+where the protocol maps it.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ def _label(marker: Sequence[str]) -> str:
 
 
 def read_preamble(text: VendorText, separator: str, end_line: int) -> Preamble:
-    """Device lines of the preamble in either of its two layouts (legacy lines, key and value cells from column 7 on)."""
+    """Device lines of the preamble in either of its two layouts (legacy lines, key and value cells from column 7
+    on).
+    """
     values: dict[str, str] = {}
     pumps: list[tuple[str, str, int]] = []
     exported, device_line = None, 1
@@ -159,7 +162,9 @@ def read_preamble(text: VendorText, separator: str, end_line: int) -> Preamble:
 
 
 def patient_cell(text: VendorText, separator: str, end_line: int, column: str) -> str | None:
-    """The value under one heading of the preamble (columns 1-6 are headings over values); for a mapped subject id only."""
+    """The value under one heading of the preamble (columns 1-6 are headings over values); for a mapped subject id
+    only.
+    """
     lines = [split_line(line, separator)[:6] for _, _, line in text.lines(end_line - 1)]
     for above, below in zip(lines, lines[1:], strict=False):
         if column in above and len(below) > above.index(column):

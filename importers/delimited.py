@@ -1,8 +1,8 @@
 """Delimited text as a carrier: what is in the bytes before any cell is given a meaning.
 
 A file is read once for what decides how it can be parsed: compression, encoding, length of its lines, quotes, how many
-lines there are (0.4 s for 700 MB). Plain UTF-8 is then parsed where it lies; anything else is first written out as plain
-UTF-8. No line over ``LINE_LIMIT`` and no endless decompression reaches a parser.
+lines there are (0.4 s for 700 MB). Plain UTF-8 is then parsed where it lies; anything else is first written out as
+plain UTF-8. No line over ``LINE_LIMIT`` and no endless decompression reaches a parser.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import codecs
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importers.base import LINE_LIMIT, UnreadableFile
 from importers.records import (
     CELL_LIMIT,
+    LineIndex,
     NumberedLines,
     Record,
     count_message,
@@ -61,6 +62,7 @@ class Delimited:
     """Bytes of the longest line; a lower bound under 1 MB."""
     has_quotes: bool
     is_utf8: bool
+    index: LineIndex
     sample: tuple[tuple[str, ...], ...]
     """The first rows with the right number of cells, as text."""
 
@@ -68,6 +70,9 @@ class Delimited:
         """The bytes of the plain text."""
         return read_blocks(self.path, self.name)
 
+    def fetch(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+        """The first line and the raw bytes of each (first line, last line) of ``spans``, which ascend."""
+        return self.index.fetch(self.path, spans)
 
 
 @contextmanager
@@ -121,23 +126,23 @@ class _Measure:
     ends_in_returns: bool = False
     """Lines end in a carriage return alone (Mac OS 9, some instruments)."""
     is_utf8: bool = True
+    index: LineIndex = field(default_factory=LineIndex)
 
 
 def _measure(blocks: Iterable[bytes], name: str) -> _Measure:
     found = _Measure()
-    newlines = blank_end = open_line = 0
+    blank_end = open_line = 0
     returns = ascii_only = True
     decoder = codecs.getincrementaldecoder("utf-8")()
     for block in blocks:
-        count = block.count(b"\n")
-        newlines += count
+        count = found.index.add(block)
         # Lines inside one block are shorter than a cell may be, so only those that cross its edges are measured.
         end = block.rfind(b"\n") if count or not returns else block.rfind(b"\r")
         first = end if end < 0 else block.find(b"\n" if count or not returns else b"\r")
         found.longest = max(found.longest, open_line + (len(block) if end < 0 else first))
         open_line = open_line + len(block) if end < 0 else len(block) - end - 1
         if max(found.longest, open_line) > LINE_LIMIT:
-            raise line_too_long(name, newlines - count + 1)
+            raise line_too_long(name, found.index.newlines - count + 1)
         returns = returns and not count
         content = block.rstrip(b"\r\n")
         blank_end = block.count(b"\n", len(content)) + (0 if content else blank_end)
@@ -147,8 +152,8 @@ def _measure(blocks: Iterable[bytes], name: str) -> _Measure:
             ascii_only = False
             found.is_utf8 = _decodes(decoder, block)
     found.is_utf8 = found.is_utf8 and _decodes(decoder, b"", final=True)
-    found.lines = newlines - blank_end + 1
-    found.ends_in_returns = found.ends_in_returns and not newlines
+    found.lines = found.index.newlines - blank_end + 1
+    found.ends_in_returns = found.ends_in_returns and not found.index.newlines
     return found
 
 
@@ -192,7 +197,7 @@ def _describe(path: Path, name: str, source: Source | None, measure: _Measure) -
     header = tuple(cell.strip() for cell in record.texts())
     head = Delimited(
         path, name, header, delimiter, record.last, measure.lines, measure.longest, measure.has_quotes,
-        measure.is_utf8, (),
+        measure.is_utf8, measure.index, (),
     )  # fmt: skip
     rows = list(read_records(lines[record.last :], delimiter, len(header), first_line=record.last + 1))
     _check_width(name, rows, header)

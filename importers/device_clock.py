@@ -1,8 +1,10 @@
-"""The clock of a device within one log: local times in the order the device wrote them, with its own clock changes taken out.
+"""The clock of a device within one log: local times in the order the device wrote them, with its own clock
+changes taken out.
 
-Durations and pairs are measured on this running time: at the end of summer time 01:41 follows 02:45, and a basal rate
-that runs through the change lasts an hour longer than its local times say. The local times themselves are never altered;
-clock changes stand in ``device_event`` (event ``clock_change``, ``detail`` is JSON with old_local and new_local).
+Durations and pairs are measured on this running time: at the end of summer time 01:41 follows 02:45, and a basal
+rate that runs through the change lasts an hour longer than its local times say. The local times themselves are
+never altered; clock changes stand in ``device_event`` (event ``clock_change``, ``detail`` is JSON with old_local
+and new_local).
 """
 
 from __future__ import annotations

@@ -28,10 +28,16 @@ class Device:
 def device_id(manufacturer: str, model: str | None, serial: str | None) -> str:
     """``manufacturer-model-serial``, lower case, other signs as underscores: the same in every file of the device.
 
+    Where a model holds Medtronic's type number, that stands for it: some exports give the number alone.
+
     >>> device_id("Tandem", "t:slim X2", "11111111")
     'tandem-t_slim_x2-11111111'
+    >>> device_id("Medtronic", "MiniMed 780G MMT-1886", "NG0000000X")
+    'medtronic-mmt_1886-ng0000000x'
     """
-    return "-".join(_plain(part) for part in (manufacturer, model or UNSTATED, serial or UNSTATED))
+    number = re.search(r"MMT-\d+", model or "")
+    named = number[0] if number else model
+    return "-".join(_plain(part) for part in (manufacturer, named or UNSTATED, serial or UNSTATED))
 
 
 def _plain(text: str) -> str:
@@ -56,7 +62,7 @@ def register_device(log: DeviceLog, device: Device) -> str:
     rows: list[dict[str, Any]] = [
         {"line": device.line, "device_id": identity, "property": name, "value": value}
         for name, value in named
-        if value and (identity, name) not in log.registered
+        if value and value != UNSTATED and (identity, name) not in log.registered
     ]
     log.registered.update((identity, name) for name, value in named if value)
     log.add_rows("device_property", rows)

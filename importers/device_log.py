@@ -1,7 +1,9 @@
-"""What importers of device logs share: rows gathered by canonical table, rejected rows, notes, and the count of rows read.
+"""What importers of device logs share: rows gathered by canonical table, rejected rows, notes, and the count of
+rows read.
 
-A source row ends among the rejected or in tables, never in both. Rows that by nature are no data of the study (settings,
-section headers) and rows that were joined into another row (the programmed half of a dose) are counted in notes.
+A source row ends among the rejected or in tables, never in both. Rows that by nature are no data of the study
+(settings, section headers) and rows that were joined into another row (the programmed half of a dose) are counted
+in notes.
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ INSULIN_UNIT = "[iU]"
 """UCUM of the unit insulin devices write as U, E, IE or UI."""
 INSULIN_RATE = "[iU]/h"
 
+_OBSERVED = ("observation", "observed_at")
 _CONSTANTS = ("subject_id", "channel", "drug", "drug_role", "route", "body_site", "lot", "firmware")
 """Columns that ``constants`` of a [[source]] may fill in dose rows of a device log (subject_id in every table)."""
 
 
 class DeviceLog:
-    """Collects one file. ``add`` canonical frames, ``reject`` rows, ``count`` what is no data, then ``parsed`` once."""
+    """Collects one file. ``add`` canonical frames, ``reject`` rows, ``count`` what is no data, then ``parsed``
+    once.
+    """
 
     def __init__(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> None:
         self.source_id = file.source_id
@@ -67,7 +72,9 @@ class DeviceLog:
         if rows:
             names = ("line", *(name for name in TABLES[table].content if any(name in row for row in rows)))
             schema = {name: polars_type(table, name) for name in names}
-            self.add(table, pl.DataFrame([[row.get(name) for name in names] for row in rows], schema=schema, orient="row"))
+            self.add(
+                table, pl.DataFrame([[row.get(name) for name in names] for row in rows], schema=schema, orient="row")
+            )
 
     def reject(
         self,
@@ -89,13 +96,13 @@ class DeviceLog:
     def reject_frame(
         self, rows: pl.DataFrame, reason: str, message: str, *, field: str | None, label: str, table: str = "dose_event"
     ) -> None:
-        """Every row of a frame of source columns, which are shown as raw text; ``label``: the column's name in messages."""
+        """Every row of a frame of source columns, which are shown as raw text; ``label``: the column's name in
+        messages.
+        """
         for row in rows.iter_rows(named=True):
             line, device_id = row.pop("line"), row.pop("device_id", None)
             value = row.get(field) if field else None
-            self.reject(
-                line, reason, message, field=label, value=value, raw=row, table=table, device_id=device_id
-            )
+            self.reject(line, reason, message, field=label, value=value, raw=row, table=table, device_id=device_id)
 
     def reject_broken(self, broken: Iterable[tuple[int, str, str]]) -> None:
         """Rows whose number of fields is wrong (``SectionRows.broken``)."""
@@ -114,6 +121,20 @@ class DeviceLog:
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def date_by_newest_row(self) -> None:
+        """Where the file does not say when it was exported, its newest row does: it was exported no earlier.
+
+        An older export that arrives late then replaces nothing that a newer one knows better.
+        """
+        if self.exported_utc is not None:
+            return
+        newest: list[dt.datetime] = []
+        for table, column in (("dose_event", "start_local"), ("device_event", "start_local"), _OBSERVED):
+            for frame in self._tables.get(table, []):
+                if column in frame.columns and frame[column].len() > frame[column].null_count():
+                    newest.append(frame[column].max())  # type: ignore[arg-type]
+        self.exported_utc = max(newest, default=None)
 
     def parsed(self) -> Parsed:
         """The file, read: frames joined per table, without rows that were rejected."""

@@ -135,6 +135,9 @@ _WORDS = {
     "dose_log": "a dose log",
     "enrolment": "an enrolment list",
     "adverse_events": "a list of adverse events",
+    "redcap": "a REDCap export",
+    "odm": "a CDISC ODM file",
+    "edc_forms": "forms of a data capture system",
 }
 
 

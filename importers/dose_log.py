@@ -21,17 +21,13 @@ from importers.base import (
 )
 from importers.cells import Check
 from importers.delimited import head_names, open_delimited
+from importers.doubts import refuse_doubtful
 from importers.export_time import latest_time, read_export_time, received_time
 from importers.mapping import Reading, RowPlan, plan_rows, reading_of
 from importers.parquet import is_parquet, open_parquet
+from importers.rejects import create_rejected
 from importers.scratch import scratch_folder
-from importers.staging import (
-    StagedFile,
-    count_doubts,
-    create_rejected,
-    stage_delimited,
-    stage_relation,
-)
+from importers.staging import StagedFile, stage_delimited, stage_relation
 from importers.times import EARLIEST_DOSE, TimeReading
 from store.schema import AMOUNT
 from store.tables_dose import DOSE_EVENT
@@ -63,11 +59,9 @@ UNIT_OF = {
     "programmed_rate": "rate_unit",
     "delivered_rate": "rate_unit",
 }
-MOST = 0.5
-"""Share of rows from which a mistake in numbers or dates is one of the file's description: the file is refused."""
-SWAPPED = 0.05
-"""The same for days and months in the other order: every accepted date of such a file is in doubt."""
-_FEW = 3
+
+
+NO_ROWS = "the file has a header and no rows"
 
 
 class DoseLogImporter:
@@ -92,7 +86,7 @@ class DoseLogImporter:
         prefix = f"stage_{file.source_id}"
         with _staged(file, reading, context, prefix) as staged:
             try:
-                _refuse_doubtful(staged, reading, file.name)
+                refuse_doubtful(staged, reading, file.name, AMOUNTS)
             except UnreadableFile:
                 staged.drop()
                 raise
@@ -100,9 +94,7 @@ class DoseLogImporter:
         events = f"{prefix}_dose_event"
         staged.create_view(events, _shown(staged.plan))
         rows = staged.rows_read
-        notes = [*([note] if note else []), *staged.plan.notes]
-        if rows == 0:
-            notes.append("the file has a header and no rows")
+        notes = [*([note] if note else []), *staged.plan.notes, *([] if rows else [NO_ROWS])]
         return Parsed(
             format=FORMAT,
             dataset=recognised.dataset,
@@ -122,7 +114,7 @@ def _staged(file: SourceFile, reading: Reading, context: ReadContext, prefix: st
     if is_parquet(head):
         header, relation = open_parquet(context.con, file.path, file.name, reading)
         plan = plan_doses(reading, header, ())
-        yield stage_relation(context.con, prefix, relation, plan, numbered=False)
+        yield stage_relation(context.con, prefix, relation, plan, len(header), numbered=False)
         return
     with (
         scratch_folder(context.con) as scratch,
@@ -134,7 +126,7 @@ def _staged(file: SourceFile, reading: Reading, context: ReadContext, prefix: st
 
 def _stored(plan: RowPlan, name: str) -> str:
     """SQL of a column that is kept of rejected rows as well; NULL where the file has none."""
-    return f"r.v_{name}" if name in _cells(plan) else "NULL"
+    return f"r.v_{name}" if name in plan.cell_names else "NULL"
 
 
 def _time_reading(context: ReadContext, exported: dt.datetime | None) -> TimeReading:
@@ -146,11 +138,13 @@ def _time_reading(context: ReadContext, exported: dt.datetime | None) -> TimeRea
 
 
 def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[str, ...], ...]) -> RowPlan:
-    """The plan of a dose log; raises ``UnreadableFile`` where something the study needs is neither column nor constant."""
+    """The plan of a dose log; raises ``UnreadableFile`` where what the study needs is neither column nor constant."""
     plan = plan_rows(DOSE_EVENT, ACCEPTED, reading, header, sample)
     given = plan.columns
     if not given & {"subject_id", "device_id"}:
-        raise _lacking(reading, header, "subject_id or device_id", 'columns.subject_id = "..." or columns.device_id = "..."')
+        raise _lacking(
+            reading, header, "subject_id or device_id", 'columns.subject_id = "..." or columns.device_id = "..."'
+        )
     if "start_local" not in given:
         raise _lacking(reading, header, "start_local, the time of a dose", 'columns.start_local = "..."')
     if "kind" not in given:
@@ -165,16 +159,16 @@ def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[st
             raise _lacking(
                 reading, header, f"{unit}, the unit of {amount}", f'constants.{unit} = "mg", or columns.{unit} = "..."'
             )
-    cells = _cells(plan)
+    cells = plan.cell_names
     if not {"subject_id", "device_id"} & {name for name, _ in plan.constants}:
-        missing = " AND ".join(f"r_{name} IS NULL" for name in ("subject_id", "device_id") if name in cells)
+        missing = " AND ".join(f"v_{name} IS NULL" for name in ("subject_id", "device_id") if name in cells)
         plan.checks.append(Check("subject_id", "missing_value", "neither a subject nor a device is stated", missing))
     plan.require("start_local", "the time of the dose is missing")
     if "kind" in cells:
         plan.require("kind", "the kind of event is missing")
     for amount, unit in UNIT_OF.items():
         if amount in cells and unit in cells:
-            condition = f"r_{amount} IS NOT NULL AND r_{unit} IS NULL"
+            condition = f"v_{amount} IS NOT NULL AND v_{unit} IS NULL"
             plan.checks.append(Check(unit, "missing_value", f"an amount without {unit}", condition))
     return plan
 
@@ -182,13 +176,9 @@ def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[st
 def _lacking(reading: Reading, header: tuple[str, ...], what: str, line: str) -> UnreadableFile:
     return UnreadableFile(
         f"Neither a column nor a constant gives {what}. Columns found: {', '.join(name for name in header if name)}.",
-        remedy=f"Add to the [[source]] of {'the file' if reading.label == 'this file' else reading.label.removeprefix('source ')} in protocol.toml: {line}.",
+        remedy=f"Add to the [[source]] of {reading.label} in protocol.toml: {line}.",
         missing=what,
     )
-
-
-def _cells(plan: RowPlan) -> frozenset[str]:
-    return frozenset(cell.name for cell in plan.cells)
 
 
 def _shown(plan: RowPlan) -> list[tuple[str, str]]:
@@ -199,41 +189,6 @@ def _shown(plan: RowPlan) -> list[tuple[str, str]]:
         if amount in given and basis not in given:
             shown.append((basis, f"CASE WHEN {given[amount]} IS NOT NULL THEN 'reported' END"))
     return shown
-
-
-def _refuse_doubtful(staged: StagedFile, reading: Reading, name: str) -> None:
-    """Refuse a file whose rows fail in a way that shows its description is wrong, not its rows."""
-    doubts = count_doubts(staged)
-    accepted = staged.count("problem IS NULL")
-    amounts = [f"v_{amount}" for amount in AMOUNTS if amount in _cells(staged.plan)]
-    other_sign = doubts.get("other_decimal_sign", 0)
-    if other_sign:
-        with_amount = staged.count(f"problem IS NULL AND coalesce({', '.join(amounts)}) IS NOT NULL")
-        if other_sign > MOST * (other_sign + with_amount):
-            other = "," if reading.decimal == "." else "."
-            raise UnreadableFile(
-                f'{name}: {other_sign:,} rows have amounts that use "{other}" where the decimal sign of {reading.label} '
-                f'is "{reading.decimal}".',
-                remedy=f'Set decimal = "{other}" in its [[source]] in protocol.toml, then import the file again.',
-                rows=other_sign,
-            )
-    swapped = doubts.get("other_date_order", 0)
-    if swapped >= _FEW and swapped > SWAPPED * (swapped + accepted):
-        other_order = "MDY" if reading.time.order == "DMY" else "DMY"
-        raise UnreadableFile(
-            f"{name}: {swapped:,} rows have dates that only fit the order {other_order}, so its other dates cannot be "
-            f"trusted in the order {reading.time.order} either.",
-            remedy=f'Set date_order = "{other_order}" in its [[source]] in protocol.toml, then import the file again.',
-            rows=swapped,
-        )
-    undated = doubts.get("no_date", 0)
-    if undated >= _FEW and undated > MOST * (undated + accepted):
-        raise UnreadableFile(
-            f"{name}: {undated:,} rows have times that cannot be read; the order is said to be {reading.time.order}.",
-            remedy="Set date_order, datetime_format or time_zone in its [[source]] in protocol.toml to how the file "
-            "writes times, then import it again.",
-            rows=undated,
-        )
 
 
 IMPORTER = DoseLogImporter()

@@ -15,13 +15,14 @@ from importers.cells import (
     Cell,
     Check,
     amount_cell,
-    clean_sql,
     constant_amount,
     list_cell,
     quote,
     text_cell,
+    trimmed_sql,
 )
-from importers.times import TimeReading, date_cell, find_shape, partial_date_cell, time_cell
+from importers.form_dates import date_cell, partial_date_cell
+from importers.times import TimeReading, find_shape, time_cell
 from importers.units import COMMON, SPELLINGS, ucum_unit
 from store.schema import AMOUNT
 from store.vocabulary import VOCABULARIES
@@ -41,7 +42,7 @@ class Reading:
     """The reading keys of a source, with their defaults where a file has no [[source]]."""
 
     label: str
-    """How messages name the entry: ``source pens`` or ``this file``."""
+    """How messages name what is mapped: ``source pens`` or ``this file``."""
     columns: Mapping[str, str] | None
     """Canonical column = column in the file; None where the file uses the canonical names itself."""
     constants: Mapping[str, str]
@@ -79,8 +80,10 @@ class RowPlan:
     """Everything that is computed from one row of a file, for one canonical table."""
 
     table: str
+    null_values: tuple[str, ...] = ("",)
+    """Cells that hold nothing; the carrier hands them over as NULL."""
     raw: list[tuple[str, str]] = field(default_factory=list)
-    """Cleaned text: (alias ``r_<column>``, SQL over the file's columns)."""
+    """Text as it stands: (alias ``r_<column>``, SQL over the file's columns)."""
     cells: list[Cell] = field(default_factory=list)
     constants: list[tuple[str, str]] = field(default_factory=list)
     """(canonical column, SQL literal) of what the protocol states for every row."""
@@ -90,7 +93,11 @@ class RowPlan:
     @property
     def columns(self) -> frozenset[str]:
         """Canonical columns the plan fills from cells or constants, before defaults."""
-        return frozenset(cell.name for cell in self.cells) | {name for name, _ in self.constants}
+        return self.cell_names | {name for name, _ in self.constants}
+
+    @property
+    def cell_names(self) -> frozenset[str]:
+        return frozenset(cell.name for cell in self.cells)
 
     def shown(self) -> list[tuple[str, str]]:
         """(canonical column, SQL over stored aliases) in the order of the plan."""
@@ -98,11 +105,11 @@ class RowPlan:
 
     def all_checks(self) -> list[Check]:
         """Checks of the cells first: a text that is no time is a bad date, not a missing one."""
-        return [check for cell in self.cells for check in cell.checks] + self.checks
+        return [check for cell in self.cells for check in (*cell.failures, *cell.checks)] + self.checks
 
     def require(self, name: str, words: str) -> None:
         """Reject rows whose cell for ``name`` is empty."""
-        self.checks.append(Check(name, "missing_value", words, f"r_{name} IS NULL"))
+        self.checks.append(Check(name, "missing_value", words, f"v_{name} IS NULL"))
 
 
 def plan_rows(
@@ -121,12 +128,11 @@ def plan_rows(
     """
     _check_keys(reading, accepted)
     found = match_columns(reading, accepted, header)
-    plan = RowPlan(table.name)
+    plan = RowPlan(table.name, reading.null_values)
     for name, index in found.items():
         label = header[index].strip()
-        text = clean_sql(f"f{index}", reading.null_values)
         mapped = {} if _is_listed(table, name) else reading.values.get(name, {})
-        plan.raw.append((f"r_{name}", _replaced(text, mapped)))
+        plan.raw.append((f"r_{name}", _replaced(f"f{index}", mapped, reading.null_values)))
         values = [row[index] if index < len(row) else None for row in sample]
         plan.cells.append(_cell(table, name, label, reading, values))
     for name, text in reading.constants.items():
@@ -214,10 +220,11 @@ def _check_keys(reading: Reading, names: Sequence[str]) -> None:
         )
 
 
-def _replaced(text: str, values: Mapping[str, str]) -> str:
+def _replaced(cell: str, values: Mapping[str, str], null_values: Sequence[str]) -> str:
     if not values:
-        return text
-    arms = " ".join(f"WHEN {quote(key)} THEN {quote(value)}" for key, value in values.items())
+        return cell
+    text = trimmed_sql(cell, null_values)
+    arms = " ".join(f"WHEN {quote(key)} THEN {quote(value) if value else 'NULL'}" for key, value in values.items())
     return f"CASE {text} {arms} ELSE {text} END"
 
 
@@ -230,37 +237,30 @@ def _is_unit(name: str) -> bool:
 
 
 def _cell(table: Table, name: str, label: str, reading: Reading, values: Sequence[str | None]) -> Cell:
-    kind = table.column(name).type
+    kind, nulls = table.column(name).type, reading.null_values
     if kind in VOCABULARIES:
         words = VOCABULARIES[kind]
         spellings = {word: word for word in words} | _valid_values(reading, name, words)
-        return list_cell(name, label, spellings, valid=", ".join(words))
+        return list_cell(name, label, spellings, nulls, valid=", ".join(words))
     if _is_unit(name):
-        return list_cell(
-            name,
-            label,
-            SPELLINGS | _valid_units(reading),
-            reason="unknown_unit",
-            valid=f"{COMMON}, and the spellings under [source.units] in protocol.toml",
-            any_case=False,
-        )
-    if kind == AMOUNT:
-        return amount_cell(name, label, decimal=reading.decimal, thousands=reading.thousands)
-    if kind in ("INTEGER", "SMALLINT", "BIGINT"):
-        return amount_cell(name, label, decimal=reading.decimal, thousands=reading.thousands, whole=True)
+        valid = f"{COMMON}, and the spellings under [source.units] in protocol.toml"
+        spellings = SPELLINGS | _valid_units(reading)
+        return list_cell(name, label, spellings, nulls, reason="unknown_unit", valid=valid, any_case=False)
     if kind == "BOOLEAN":
-        return list_cell(name, label, FLAGS, valid="Y, N, yes, no, true, false, 1, 0", result="BOOLEAN")
+        return list_cell(name, label, FLAGS, nulls, valid="Y, N, yes, no, true, false, 1, 0", result="BOOLEAN")
+    if kind == AMOUNT or kind in WHOLE_NUMBERS:
+        whole = kind in WHOLE_NUMBERS
+        return amount_cell(name, label, nulls, decimal=reading.decimal, thousands=reading.thousands, whole=whole)
     if kind == "TIMESTAMP":
-        declared = reading.time.datetime_format is not None
-        shape = None if declared else find_shape(values, reading.time.order)
-        return time_cell(name, label, reading.time, shape)
+        return time_cell(name, label, reading.time, find_shape(values, reading.time.order), nulls)
     if kind == "DATE":
-        return date_cell(name, label, reading.time)
+        return date_cell(name, label, reading.time, nulls)
     if name in PARTIAL_DATES:
-        return partial_date_cell(name, label, reading.time.order)
-    return text_cell(name)
+        return partial_date_cell(name, label, reading.time.order, nulls)
+    return text_cell(name, nulls)
 
 
+WHOLE_NUMBERS = ("INTEGER", "SMALLINT", "BIGINT")
 PARTIAL_DATES = frozenset({"start_text", "end_text", "reported_text"})
 """Text columns that hold dates as a form states them, possibly partial."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from importers.base import UnreadableFile
-from importers.cells import quote
+from importers.cells import null_sql, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +43,8 @@ def open_parquet(
         ) from error
     columns = [(str(row[0]), str(row[1])) for row in described]
     texts = ", ".join(
-        f"{_as_text(_quoted(column), kind, reading)} AS f{index}" for index, (column, kind) in enumerate(columns)
+        f"{null_sql(_as_text(_quoted(column), kind, reading), reading.null_values)} AS f{index}"
+        for index, (column, kind) in enumerate(columns)
     )
     return tuple(column for column, _ in columns), f"(SELECT {texts} FROM {file})"
 

@@ -1,9 +1,9 @@
 """Two rows, one dose: the row that says what was programmed and the later row that says what was delivered.
 
-They are joined by the device's own number and what both repeat (amount, type, source), never by a time window alone: the
-time between them is the time the delivery took, from seconds to hours. A number of one byte comes back after 256 boluses,
-hence the limit of eight hours, the longest extended bolus. Reasons of cancelled deliveries stand on a third row and are
-joined within a second; on both sides some stay alone.
+They are joined by the device's own number and what both repeat (amount, type, source), never by a time window
+alone: the time between them is the time the delivery took, from seconds to hours. A number of one byte comes back
+after 256 boluses, hence the limit of eight hours, the longest extended bolus. Reasons of cancelled deliveries
+stand on a third row and are joined within a second; on both sides some stay alone.
 """
 
 from __future__ import annotations

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
-from importers import sdtm
+from importers import (
+    adherence_caps,
+    carelink,
+    diasend,
+    edc_forms,
+    fhir,
+    glooko,
+    loop_doses,
+    nightscout,
+    odm,
+    redcap,
+    sdtm,
+    tandem_csv,
+    tandem_source,
+    tandem_xml,
+    tidepool,
+)
 from importers.base import Importer
 
 FORMATS: tuple[Importer, ...] = (
     sdtm.IMPORTER,
+    adherence_caps.IMPORTER,
+    carelink.IMPORTER,
+    tandem_csv.IMPORTER,
+    tandem_xml.IMPORTER,
+    tandem_source.IMPORTER,
+    glooko.IMPORTER,
+    diasend.IMPORTER,
+    nightscout.IMPORTER,
+    loop_doses.IMPORTER,
+    redcap.IMPORTER,
+    odm.IMPORTER,
+    edc_forms.IMPORTER,
+    tidepool.IMPORTER,
+    fhir.IMPORTER,
 )  # fmt: skip
 
 

@@ -8,27 +8,25 @@ file. Where it does not hold (quoted line breaks, blank lines, stray quotes), th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from importers.base import REJECTED_COLUMNS, UnreadableFile
-from importers.cells import Check, quote
+from importers.base import UnreadableFile
+from importers.cells import quote, text_list
 from importers.delimited import Delimited, needs_exact_reader, write_exact
+from importers.judging import judged_sql
 from importers.mapping import RowPlan
-from importers.records import CELL_LIMIT, Record, count_message, fetch_lines
+from importers.records import CELL_LIMIT, Record, count_message
 from store.errors import DiskFull, is_disk_full
 
 if TYPE_CHECKING:
     import duckdb
 
-RAW_LIMIT = 65_536
-"""Bytes of a rejected row that are kept as raw text; the file itself is archived."""
 _BLOCK_BITS = 8
 """Rows per entry of the line table, as a power of two: small enough that few entries hold a rejected line."""
-_BATCH = 50_000
 
 
 class _NotOneLinePerRow(Exception):
@@ -64,7 +62,7 @@ class StagedFile:
         return f"{self.prefix}_read"
 
     def count(self, condition: str = "true") -> int:
-        return _number(self.con, f'SELECT count(*) FROM "{self.read_table}" WHERE {condition}')
+        return read_number(self.con, f'SELECT count(*) FROM "{self.read_table}" WHERE {condition}')
 
     @property
     def rows_read(self) -> int:
@@ -100,11 +98,12 @@ def stage_delimited(
 
 
 def stage_relation(
-    con: duckdb.DuckDBPyConnection, prefix: str, relation: str, plan: RowPlan, *, numbered: bool
+    con: duckdb.DuckDBPyConnection, prefix: str, relation: str, plan: RowPlan, width: int, *, numbered: bool
 ) -> StagedFile:
-    """Type and judge rows that have cells already; ``numbered``: the relation has __line and __last."""
+    """Type and judge rows that have ``width`` cells already; ``numbered``: the relation has __line and __last."""
     staged = StagedFile(con, prefix, plan, source=f'"{prefix}_read" r')
-    _create_read(con, prefix, relation, plan, extra=("__line", "__last") if numbered else ())
+    names = [f"f{index}" for index in range(width)]
+    _create_read(con, prefix, relation, plan, extra=("__line", "__last") if numbered else (), raw_from=names)
     if not numbered:
         staged.line = staged.last = "(r.rowid + 1)"
     return staged
@@ -113,8 +112,9 @@ def stage_relation(
 def _stage_fast(con: duckdb.DuckDBPyConnection, prefix: str, text: Delimited, plan: RowPlan) -> StagedFile:
     names = [f"f{index}" for index in range(len(text.header))]
     relation = _csv_relation(
-        text.path, names, text.delimiter, '"' if text.has_quotes else "", skip=text.header_end, prefix=prefix
-    )
+        text.path, names, text.delimiter, '"' if text.has_quotes else "", prefix=prefix,
+        null_values=plan.null_values, skip=text.header_end,
+    )  # fmt: skip
     staged = StagedFile(con, prefix, plan, source=f'"{prefix}_read" r', text=text)
     import duckdb
 
@@ -157,7 +157,7 @@ def _fault(row: tuple[int, str, int, str, str], text: Delimited) -> Fault:
 def _verify_lines(text: Delimited, faults: Sequence[Fault], raws: Sequence[str | None]) -> None:
     """The fast reader's idea of a faulty line must be the line that stands there in the file."""
     wanted = ((fault.line, fault.line) for fault in faults)
-    found = dict(fetch_lines(_small_blocks(text), wanted)) if faults else {}
+    found = dict(text.fetch(wanted))
     for fault, raw in zip(faults, raws, strict=True):
         if fault.reason == "bad_encoding":
             continue
@@ -173,9 +173,11 @@ def _stage_exact(
         rows, records = write_exact(text, copy)
         names = ["__line", "__last", *(f"f{index}" for index in range(len(text.header)))]
         longest = max(text.longest, CELL_LIMIT) * 2 + 1_000
-        relation = _csv_relation(copy, names, text.delimiter, '"', prefix=prefix, longest=longest)
+        relation = _csv_relation(
+            copy, names, text.delimiter, '"', prefix=prefix, null_values=plan.null_values, longest=longest
+        )
         _create_read(con, prefix, relation, plan, extra=("__line", "__last"))
-        errors = _number(con, f'SELECT count(*) FROM "{prefix}_errors"')
+        errors = read_number(con, f'SELECT count(*) FROM "{prefix}_errors"')
     finally:
         _drop_errors(con, prefix)
         copy.unlink(missing_ok=True)
@@ -201,13 +203,15 @@ def _csv_relation(
     quote_sign: str,
     *,
     prefix: str,
+    null_values: Sequence[str],
     skip: int = 0,
     longest: int = CELL_LIMIT * 2,
 ) -> str:
+    nulls = text_list(tuple(dict.fromkeys(("", *null_values))))
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     return (
         f"read_csv({quote(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quote(delimiter)}, "
-        f"quote={quote(quote_sign)}, escape={quote(quote_sign)}, columns={{{columns}}}, nullstr='\x01\x02', "
+        f"quote={quote(quote_sign)}, escape={quote(quote_sign)}, columns={{{columns}}}, nullstr={nulls}, "
         f"store_rejects=true, rejects_table='{prefix}_errors', rejects_scan='{prefix}_scan', rejects_limit=0, "
         f"compression='none', max_line_size={longest}, buffer_size={max(32 << 20, longest * 2)})"
     )
@@ -221,13 +225,15 @@ def _create_read(
     *,
     extra: Sequence[str] = (),
     look_at: Sequence[str] = (),
+    raw_from: Sequence[str] = (),
 ) -> None:
     """Create ``<prefix>_read`` in file order: its row id is then the row's position in the file."""
     import duckdb
 
     with _file_order(con):
         try:
-            con.execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}_read" AS {judged_sql(plan, relation, extra, look_at)}')
+            query = judged_sql(plan, relation, extra, look_at, raw_from)
+            con.execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}_read" AS {query}')
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             if is_disk_full(error):
                 raise DiskFull(
@@ -248,31 +254,6 @@ def _file_order(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute(f"SET preserve_insertion_order = {'true' if before else 'false'}")
 
 
-def judged_sql(plan: RowPlan, relation: str, extra: Sequence[str] = (), look_at: Sequence[str] = ()) -> str:
-    """The query that types and judges every row of ``relation`` (columns f0, f1, ... as text)."""
-    raw = [f"{sql} AS {alias}" for alias, sql in plan.raw]
-    raw += [f"CAST({name} AS BIGINT) AS {name}" for name in extra]
-    if look_at:
-        raw.append(f"{' OR '.join(f'{name} IS NULL' for name in look_at)} AS looked_at")
-    query = f"SELECT {', '.join(raw)} FROM {relation}"
-    for step in range(max((len(cell.steps) for cell in plan.cells), default=0)):
-        added = [f"{sql} AS {alias}" for cell in plan.cells for alias, sql in _step(cell.steps, step)]
-        query = f"SELECT *, {', '.join(added)} FROM ({query})"
-    checks = plan.all_checks()
-    conditions = " ".join(f"WHEN {check.condition} THEN {number}" for number, check in enumerate(checks, 1))
-    if look_at:
-        conditions += " WHEN looked_at THEN NULL"
-    query = f"SELECT *, CAST(CASE {conditions} END AS USMALLINT) AS problem FROM ({query})"
-    values = " ".join(f"WHEN {number} THEN {check.value}" for number, check in enumerate(checks, 1) if check.value)
-    value = f"CASE problem {values} END" if values else "CAST(NULL AS VARCHAR)"
-    stored = [alias for cell in plan.cells for alias in cell.stored]
-    return f"SELECT {', '.join([*extra, *stored])}, problem, {value} AS bad_value FROM ({query})"
-
-
-def _step(steps: Sequence[tuple[tuple[str, str], ...]], number: int) -> tuple[tuple[str, str], ...]:
-    return steps[number] if number < len(steps) else ()
-
-
 def _number_lines(staged: StagedFile, first: int, missing: Sequence[int]) -> None:
     """Say how a row's line follows from its position, where the lines ``missing`` have no row.
 
@@ -290,7 +271,7 @@ def _number_lines(staged: StagedFile, first: int, missing: Sequence[int]) -> Non
             f"""
             CREATE OR REPLACE TEMP TABLE "{table}" AS
             WITH shifts AS (
-                SELECT line - {first} - (row_number() OVER (ORDER BY line) - 1) AS position FROM missing_lines
+                SELECT line - {first} - (rowread_number() OVER (ORDER BY line) - 1) AS position FROM missing_lines
             ), breaks AS (
                 SELECT position >> {_BLOCK_BITS} AS block, list(position) AS positions FROM shifts GROUP BY ALL
             ), blocks AS (
@@ -311,121 +292,12 @@ def _number_lines(staged: StagedFile, first: int, missing: Sequence[int]) -> Non
     )
 
 
-def create_rejected(staged: StagedFile, subject: str = "NULL", device: str = "NULL") -> str | None:
-    """Create ``<prefix>_rejected`` with the columns of REJECTED_COLUMNS; returns its name, None when nothing is rejected.
-
-    ``subject`` and ``device`` are SQL over stored aliases.
-    """
-    con, prefix, plan = staged.con, staged.prefix, staged.plan
-    checks = plan.all_checks()
-    if not staged.faults and not staged.count("problem IS NOT NULL"):
-        return None
-    listed = ", ".join(
-        f"({number}, {quote(check.reason)}, {quote(check.field)}, {quote(check.message)})"
-        for number, check in enumerate(checks, 1)
-    )
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE "{prefix}_found" AS
-        SELECT {staged.line} AS line, {staged.last} AS last_line, CAST(c.reason AS VARCHAR) AS reason, c.field,
-            left(r.bad_value, {RAW_LIMIT}) AS value, c.message,
-            CAST({subject} AS VARCHAR) AS subject_id, CAST({device} AS VARCHAR) AS device_id
-        FROM {staged.source} JOIN (VALUES {listed}) c(id, reason, field, message) ON c.id = r.problem
-        WHERE r.problem IS NOT NULL
-        """
-    )
-    _insert_faults(staged)
-    _create_raw(staged)
-    columns = {"table_name": quote(plan.table), "raw": "w.raw"}
-    selected = ", ".join(f"{columns.get(name, f'f.{name}')} AS {name}" for name in REJECTED_COLUMNS)
-    con.execute(
-        f'CREATE OR REPLACE TEMP TABLE "{prefix}_rejected" AS SELECT {selected} FROM "{prefix}_found" f '
-        f'LEFT JOIN "{prefix}_raw" w ON w.line = f.line ORDER BY f.line'
-    )
-    for name in ("found", "raw"):
-        con.execute(f'DROP TABLE "{prefix}_{name}"')
-    return f"{prefix}_rejected"
-
-
-def _insert_faults(staged: StagedFile) -> None:
-    if not staged.faults:
-        return
-    import polars as pl
-
-    frame = pl.DataFrame(
-        [(fault.line, fault.last, fault.reason, fault.message) for fault in staged.faults],
-        schema={"line": pl.Int64, "last_line": pl.Int64, "reason": pl.String, "message": pl.String},
-        orient="row",
-    )
-    staged.con.register("faulty_lines", frame)
-    try:
-        staged.con.execute(
-            f'INSERT INTO "{staged.prefix}_found" (line, last_line, reason, message) FROM faulty_lines'
-        )
-    finally:
-        staged.con.unregister("faulty_lines")
-
-
-def _create_raw(staged: StagedFile) -> None:
-    """``<prefix>_raw(line, raw)``: the physical lines of every rejected row as they stand in the file."""
-    con, table = staged.con, f"{staged.prefix}_raw"
-    con.execute(f'CREATE OR REPLACE TEMP TABLE "{table}" (line BIGINT, raw VARCHAR)')
-    if staged.text is None:
-        return
-    spans = con.sql(f'SELECT DISTINCT line, last_line FROM "{staged.prefix}_found" ORDER BY line').pl()
-    batch: list[tuple[int, str]] = []
-    for line, raw in fetch_lines(_small_blocks(staged.text), spans.iter_rows()):
-        batch.append((line, _raw_text(raw)))
-        if len(batch) == _BATCH:
-            _insert_raw(con, table, batch)
-            batch = []
-    if batch:
-        _insert_raw(con, table, batch)
-
-
-def _insert_raw(con: duckdb.DuckDBPyConnection, table: str, batch: list[tuple[int, str]]) -> None:
-    import polars as pl
-
-    con.register("raw_lines", pl.DataFrame(batch, schema={"line": pl.Int64, "raw": pl.String}, orient="row"))
-    try:
-        con.execute(f'INSERT INTO "{table}" FROM raw_lines')
-    finally:
-        con.unregister("raw_lines")
-
-
-def _raw_text(raw: bytes) -> str:
-    text = raw[:RAW_LIMIT].decode("utf-8", "backslashreplace")
-    return text if len(raw) <= RAW_LIMIT else f"{text}... ({len(raw):,} bytes)"
-
-
-def _small_blocks(text: Delimited) -> Iterator[bytes]:
-    for block in text.blocks():
-        for start in range(0, len(block), 1 << 15):
-            yield block[start : start + (1 << 15)]
-
-
 def _drop_errors(con: duckdb.DuckDBPyConnection, prefix: str) -> None:
     for name in ("errors", "scan"):
         con.execute(f'DROP TABLE IF EXISTS "{prefix}_{name}"')
 
 
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+def read_number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number a query gives."""
     # fetchall, because a result that is not read to its end keeps the connection busy.
     return int(con.execute(query).fetchall()[0][0])
-
-
-def count_doubts(staged: StagedFile) -> dict[str, int]:
-    """Rows rejected for each doubt about the file's description."""
-    checks: Iterable[tuple[int, Check]] = enumerate(staged.plan.all_checks(), 1)
-    doubts = {number: check.doubt for number, check in checks if check.doubt}
-    if not doubts:
-        return {}
-    counts: dict[str, int] = {}
-    rows = staged.con.execute(
-        f'SELECT problem, count(*) FROM "{staged.read_table}" WHERE problem IN ({", ".join(map(str, doubts))}) GROUP BY ALL'
-    ).fetchall()
-    for problem, count in rows:
-        doubt = doubts[problem]
-        assert doubt is not None
-        counts[doubt] = counts.get(doubt, 0) + count
-    return counts

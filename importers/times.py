@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from importers.cells import Cell, Check, Doubt, Reason, quote
+from importers.cells import Cell, Check, Steps, quote, text_list, trimmed_sql
 from importers.zones import OFFSET_BASE, offset_code_sql
 
 DateOrder = Literal["YMD", "DMY", "MDY"]
 
 EARLIEST_DOSE = dt.datetime(2010, 1, 1)
 """A dose before this day comes from a device that lost its clock (most then start at 1970, 2000 or 2007)."""
-EARLIEST_RECORD = dt.datetime(1990, 1, 1)
-"""Enrolment, consent and events on forms: older ones are typing errors."""
 FUTURE_ALLOWED = dt.timedelta(days=2)
 """A time this long after the export is impossible; less may be a zone ahead of UTC."""
 
 PRECISION = ("date", "minute", "second")
 
 _FIELDS = {"Y": r"(\d{4})", "M": r"(\d{1,2})", "D": r"(\d{1,2})"}
-_CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+ISO_DAY = r"(\d{4})-(\d{2})-(\d{2})"
+ISO_REPLACEMENT = r"\1-\2-\3"
+CLOCK = r"(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
 _HALF_DAY = r"(?:0?[1-9]|1[0-2]):[0-5]\d(?::[0-5]\d)?"
 _ZONE = r":\d{2}(?:\.\d+)?\s*(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)$"
 _SWAPPED: dict[DateOrder, DateOrder] = {"DMY": "MDY", "MDY": "DMY"}
@@ -55,19 +55,19 @@ def iso_replacement(order: DateOrder) -> str:
     return "-".join(rf"\{order.index(part) + 1}" for part in "YMD")
 
 
-def parse_sql(text: str, order: DateOrder, first_shape: str | None) -> str:
-    """SQL TIMESTAMP of a text without offset; NULL where it has none of the accepted shapes."""
-    day, iso = date_pattern(order), iso_replacement(order)
-    clock = rf"{day}(?:[ T]+({_CLOCK}))?"
-    half = rf"{day} +({_HALF_DAY}) ?([AaPp][Mm])"
-    general = (
-        f"CASE WHEN regexp_full_match({text}, '{clock}') "
-        rf"THEN TRY_CAST(rtrim(regexp_replace({text}, '{clock}', '{iso} \4')) AS TIMESTAMP) "
-        f"WHEN regexp_full_match({text}, '{half}') "
-        rf"THEN try_strptime(regexp_replace({text}, '{half}', '{iso} \4 \5'), "
-        "['%Y-%m-%d %I:%M:%S %p', '%Y-%m-%d %I:%M %p']) END"
-    )
-    return f"coalesce(try_strptime({text}, {quote(first_shape)}), {general})" if first_shape else general
+def general_sql(text: str, order: DateOrder) -> str:
+    """SQL TIMESTAMP of a text without offset, in any accepted shape of the order or in ISO 8601; NULL for others."""
+    arms = []
+    for day, iso in dict.fromkeys(((date_pattern(order), iso_replacement(order)), (ISO_DAY, ISO_REPLACEMENT))):
+        clock, half = rf"{day}(?:[ T]+({CLOCK}))?", rf"{day} +({_HALF_DAY}) ?([AaPp][Mm])"
+        arms.append(
+            f"WHEN regexp_full_match({text}, '{clock}') "
+            rf"THEN TRY_CAST(rtrim(regexp_replace({text}, '{clock}', '{iso} \4')) AS TIMESTAMP) "
+            f"WHEN regexp_full_match({text}, '{half}') "
+            rf"THEN try_strptime(regexp_replace({text}, '{half}', '{iso} \4 \5'), "
+            "['%Y-%m-%d %I:%M:%S %p', '%Y-%m-%d %I:%M %p'])"
+        )
+    return f"CASE {' '.join(arms)} END"
 
 
 def find_shape(values: Iterable[str | None], order: DateOrder) -> str | None:
@@ -87,35 +87,35 @@ def find_shape(values: Iterable[str | None], order: DateOrder) -> str | None:
     return None
 
 
-def time_cell(name: str, label: str, reading: TimeReading, first_shape: str | None) -> Cell:
+def time_cell(name: str, label: str, reading: TimeReading, first_shape: str | None, null_values: Sequence[str]) -> Cell:
     """A moment: ``name`` is ``start_local`` or ``end_local``; with a zone also its ``_utc`` twin.
 
     ``start_local`` also gives start_precision, and with a zone utc_offset_min, offset_source and time_uncertain.
     Where the file states UTC, local is UTC as well: the zone of the site is not known here.
     """
+    trimmed = trimmed_sql(f"r_{name}", null_values)
+    checks: tuple[Check, ...] = ()
     if reading.datetime_format is not None:
-        steps, checks = _declared_steps(name, label, reading)
+        steps, failures = _declared_steps(name, label, reading, trimmed)
+        precision = str(shape_precision(reading.datetime_format))
     else:
-        steps, checks = _found_steps(name, label, reading, first_shape)
-    value, text = f"v_{name}", f"b_{name}"
-    colons = f"least(2, length({text}) - length(replace({text}, ':', '')))"
-    precision = f"CAST(1 + {colons} AS UTINYINT)"
-    if reading.datetime_format is not None:
-        precision = f"CAST({_format_precision(reading.datetime_format)} AS UTINYINT)"
-    last = [(f"c_{name}", precision)]
-    stored = [value, f"c_{name}"]
-    if reading.zone == "offset":
-        last.append((f"z_{name}", f"CAST((m_{name} + {OFFSET_BASE}) * 2 AS SMALLINT)"))
-        stored.append(f"z_{name}")
-    elif reading.zone not in ("site", "utc"):
-        last.append((f"z_{name}", offset_code_sql(value, reading.zone)))
-        stored.append(f"z_{name}")
+        steps, precision = _found_steps(name, reading, first_shape, trimmed)
+        failures = _failures(name, label, reading)
+        if reading.zone in ("utc", "offset"):
+            checks = _offset_checks(name, label, reading.zone)
+    last = [(f"c_{name}", f"CAST({precision} AS UTINYINT)")]
+    also = [f"c_{name}"]
+    if reading.zone not in ("site", "utc"):
+        packed = f"CAST((m_{name} + {OFFSET_BASE}) * 2 AS SMALLINT)"
+        last.append((f"z_{name}", packed if reading.zone == "offset" else offset_code_sql(f"v_{name}", reading.zone)))
+        also.append(f"z_{name}")
     return Cell(
         name,
         (*steps, tuple(last)),
-        tuple(stored),
         _shown(name, reading.zone),
-        (*checks, *_limit_checks(name, label, value, reading)),
+        failures,
+        (*checks, *limit_checks(name, label, reading)),
+        tuple(also),
     )
 
 
@@ -124,7 +124,7 @@ def _shown(name: str, zone: str) -> tuple[tuple[str, str], ...]:
     shown = [(name, value)]
     is_start = name == "start_local"
     if is_start:
-        shown.append(("start_precision", f"{_words(PRECISION)}[c_{name}]"))
+        shown.append(("start_precision", f"{text_list(PRECISION)}[c_{name}]"))
     if zone == "site":
         return tuple(shown)
     offset = "0" if zone == "utc" else f"((z_{name} >> 1) - {OFFSET_BASE})"
@@ -138,76 +138,90 @@ def _shown(name: str, zone: str) -> tuple[tuple[str, str], ...]:
     return tuple(shown)
 
 
-def _words(words: Iterable[str]) -> str:
-    return "[" + ", ".join(map(quote, words)) + "]"
-
-
-Steps = tuple[tuple[tuple[str, str], ...], ...]
-
-
-def _found_steps(
-    name: str, label: str, reading: TimeReading, first_shape: str | None
-) -> tuple[Steps, tuple[Check, ...]]:
-    raw, zone_text, text, value = f"r_{name}", f"o_{name}", f"b_{name}", f"v_{name}"
-    failed = f"{value} IS NULL AND {raw} IS NOT NULL"
-    has_zone = f"regexp_matches({raw}, '{_ZONE}')"
-    example = {"YMD": "2024-03-09 08:30", "DMY": "09.03.2024 08:30", "MDY": "03/09/2024 08:30"}[reading.order]
-    wrong = Check(
-        name,
-        "bad_date",
-        f"{label}: no date and time in the order {reading.order}, such as {example}, or a day that does not exist",
-        failed,
-        raw,
-        doubt="no_date",
+def _found_steps(name: str, reading: TimeReading, first_shape: str | None, trimmed: str) -> tuple[Steps, str]:
+    """Steps that give ``v_<name>``, and SQL of its position in ``PRECISION``."""
+    raw, first, text, value = f"r_{name}", f"p_{name}", f"b_{name}", f"v_{name}"
+    general = general_sql(text, reading.order)
+    precision = f"1 + least(2, length({text}) - length(replace({text}, ':', '')))"
+    if reading.zone in ("utc", "offset"):
+        return _with_offset(name, trimmed, general), precision
+    if first_shape is None:
+        return (((text, trimmed),), ((value, general),)), precision
+    steps: Steps = (
+        ((first, f"try_strptime({raw}, {quote(first_shape)})"),),
+        ((text, f"CASE WHEN {first} IS NULL THEN {trimmed} END"),),
+        ((value, f"CASE WHEN {first} IS NOT NULL THEN {first} ELSE {general} END"),),
     )
-    checks = [wrong]
-    swapped = _SWAPPED.get(reading.order)
-    if swapped is not None:
-        checks.insert(0, _swapped_check(name, label, reading.order, swapped, failed, text))
-    parsed = parse_sql(text, reading.order, first_shape)
-    if reading.zone == "utc" or reading.zone == "offset":
-        minutes = _offset_minutes(zone_text)
-        cut = f"CASE WHEN {zone_text} <> '' THEN rtrim(left({raw}, length({raw}) - length({zone_text}))) ELSE {raw} END"
-        steps: Steps = (
-            ((zone_text, f"regexp_extract({raw}, '{_ZONE}', 1)"),),
-            ((text, cut), (f"m_{name}", minutes)),
-            ((value, parsed),),
-        )
-        timed = f"{text} LIKE '%:%'"
-        if reading.zone == "utc":
-            bad, words = f"m_{name} <> 0", "states an offset from UTC where the [[source]] says UTC"
-        else:
-            bad, words = f"{zone_text} = '' AND {timed}", "states no offset from UTC where the [[source]] says it does"
-        checks.append(Check(name, "bad_date", f"{label}: {words}", f"{value} IS NOT NULL AND ({bad})", raw))
-        too_far = f"{zone_text} <> '' AND (m_{name} IS NULL OR abs(m_{name}) > 900)"
-        checks.append(Check(name, "bad_date", f"{label}: an offset from UTC that does not exist", too_far, raw))
-        return steps, tuple(checks)
-    checks.insert(
-        0,
+    return steps, f"CASE WHEN {first} IS NOT NULL THEN {shape_precision(first_shape)} ELSE {precision} END"
+
+
+def _failures(name: str, label: str, reading: TimeReading) -> tuple[Check, ...]:
+    text, order = f"b_{name}", reading.order
+    example = {"YMD": "2024-03-09 08:30", "DMY": "09.03.2024 08:30", "MDY": "03/09/2024 08:30"}[order]
+    failures = [
         Check(
             name,
             "bad_date",
-            f'{label}: states an offset from UTC or a zone; set time_zone = "offset" in its [[source]], or give a '
-            "datetime_format that skips it",
-            f"{failed} AND {has_zone}",
-            raw,
+            f"{label}: no date and time in the order {order}, such as {example}, or a day that does not exist",
             doubt="no_date",
-        ),
+        )
+    ]
+    swapped = _SWAPPED.get(order)
+    if swapped is not None:
+        day = date_pattern(order)
+        turned = f"regexp_replace({text}, '^{day}.*$', '{iso_replacement(swapped)}')"
+        failures.insert(
+            0,
+            Check(
+                name,
+                "bad_date",
+                f"{label}: no date in the order {order}, but one in the order {swapped}",
+                f"regexp_matches({text}, '^{day}([ T].*)?$') AND TRY_CAST({turned} AS DATE) IS NOT NULL",
+                doubt="other_date_order",
+            ),
+        )
+    if reading.zone not in ("utc", "offset"):
+        failures.insert(
+            0,
+            Check(
+                name,
+                "bad_date",
+                f'{label}: states an offset from UTC or a zone; set time_zone = "offset" in its [[source]], or a '
+                "datetime_format that skips it",
+                f"regexp_matches({text}, '{_ZONE}')",
+                doubt="no_date",
+            ),
+        )
+    return tuple(failures)
+
+
+def _with_offset(name: str, trimmed: str, general: str) -> Steps:
+    """Steps that split a text into time and offset; ``m_<name>`` is the offset in minutes, 0 where none is stated."""
+    whole, zone_text = f"w_{name}", f"o_{name}"
+    cut = (
+        f"CASE WHEN {zone_text} <> '' THEN rtrim(left({whole}, length({whole}) - length({zone_text}))) ELSE {whole} END"
     )
-    return (((text, raw),), ((value, parsed),)), tuple(checks)
+    return (
+        ((whole, trimmed),),
+        ((zone_text, f"regexp_extract({whole}, '{_ZONE}', 1)"),),
+        ((f"b_{name}", cut), (f"m_{name}", _offset_minutes(zone_text))),
+        ((f"v_{name}", general),),
+    )
 
 
-def _swapped_check(name: str, label: str, order: DateOrder, swapped: DateOrder, failed: str, text: str) -> Check:
-    day = date_pattern(order)
-    turned = f"regexp_replace({text}, '^{day}.*$', '{iso_replacement(swapped)}')"
-    doubt: Doubt = "other_date_order"
-    return Check(
-        name,
-        "bad_date",
-        f"{label}: no date in the order {order}, but one in the order {swapped}",
-        f"{failed} AND regexp_matches({text}, '^{day}([ T].*)?$') AND TRY_CAST({turned} AS DATE) IS NOT NULL",
-        f"r_{name}",
-        doubt=doubt,
+def _offset_checks(name: str, label: str, zone: str) -> tuple[Check, ...]:
+    zone_text, minutes = f"o_{name}", f"m_{name}"
+    if zone == "utc":
+        bad, words = f"{minutes} <> 0", "states an offset from UTC where the [[source]] says UTC"
+    else:
+        bad, words = (
+            f"{zone_text} = '' AND b_{name} LIKE '%:%'",
+            "states no offset from UTC where the [[source]] says so",
+        )
+    impossible = f"{zone_text} <> '' AND coalesce(abs({minutes}) > {15 * 60}, true)"
+    return (
+        Check(name, "bad_date", f"{label}: an offset from UTC that does not exist", impossible),
+        Check(name, "bad_date", f"{label}: {words}", bad),
     )
 
 
@@ -220,135 +234,45 @@ def _offset_minutes(zone_text: str) -> str:
     )
 
 
-def _declared_steps(name: str, label: str, reading: TimeReading) -> tuple[Steps, tuple[Check, ...]]:
+def _declared_steps(name: str, label: str, reading: TimeReading, trimmed: str) -> tuple[Steps, tuple[Check, ...]]:
     raw, value, shape = f"r_{name}", f"v_{name}", reading.datetime_format or ""
-    parsed = f"try_strptime({raw}, {quote(shape)})"
+    parsed = f"coalesce({', '.join(f'try_strptime({text}, {quote(shape)})' for text in (raw, trimmed))})"
     wrong = Check(
         name,
         "bad_date",
         f"{label}: not of the form {shape} that datetime_format states, or a day that does not exist",
-        f"{value} IS NULL AND {raw} IS NOT NULL",
-        raw,
         doubt="no_date",
     )
+    if "%z" in shape:
+        parsed = f"timezone('UTC', {parsed})"
     if reading.zone != "offset":
-        if "%z" in shape:
-            parsed = f"timezone('UTC', {parsed})"
-        return (((f"b_{name}", raw), (value, parsed)),), (wrong,)
+        return (((value, parsed),),), (wrong,)
     # strptime gives the moment in UTC; the offset is read once more from the text to get back to local time.
     steps: Steps = (
-        ((f"o_{name}", f"regexp_extract({raw}, '{_ZONE}', 1)"),),
-        ((f"m_{name}", _offset_minutes(f"o_{name}")), (f"b_{name}", raw)),
-        ((value, f"timezone('UTC', {parsed}) + to_minutes(m_{name})"),),
+        ((f"o_{name}", f"regexp_extract({trimmed}, '{_ZONE}', 1)"),),
+        ((f"m_{name}", _offset_minutes(f"o_{name}")),),
+        ((value, f"{parsed} + to_minutes(m_{name})"),),
     )
     return steps, (wrong,)
 
 
-def _format_precision(shape: str) -> int:
+def shape_precision(shape: str) -> int:
+    """Position in ``PRECISION``, from 1, of what a strptime format states."""
     if any(code in shape for code in ("%S", "%T", "%X", "%c", "%s", "%f")):
         return 3
     return 2 if "%M" in shape else 1
 
 
-def _limit_checks(name: str, label: str, value: str, reading: TimeReading) -> tuple[Check, ...]:
-    reason: Reason = "impossible_time"
-    checks = [
-        Check(
-            name,
-            reason,
-            f"{label}: before {reading.earliest:%Y-%m-%d}, as after a device has lost its clock",
-            f"{value} < TIMESTAMP '{reading.earliest}'",
-            f"r_{name}",
+def limit_checks(name: str, label: str, reading: TimeReading) -> tuple[Check, ...]:
+    value, earliest, latest = f"v_{name}", reading.earliest, reading.latest
+    early = f"{label}: before {earliest:%Y-%m-%d}"
+    if earliest == EARLIEST_DOSE:
+        early += ", as after a device has lost its clock"
+    checks = [Check(name, "impossible_time", early, f"{value} < TIMESTAMP '{earliest}'")]
+    if latest is not None:
+        late = (
+            f"{label}: after {latest:%Y-%m-%d %H:%M}, more than {FUTURE_ALLOWED.days} days after the file was exported "
+            "or received"
         )
-    ]
-    if reading.latest is not None:
-        checks.append(
-            Check(
-                name,
-                reason,
-                f"{label}: after {reading.latest:%Y-%m-%d %H:%M}, more than "
-                f"{FUTURE_ALLOWED.days} days after the file was exported or received",
-                f"{value} > TIMESTAMP '{reading.latest:%Y-%m-%d %H:%M:%S}'",
-                f"r_{name}",
-            )
-        )
+        checks.append(Check(name, "impossible_time", late, f"{value} > TIMESTAMP '{latest:%Y-%m-%d %H:%M:%S}'"))
     return tuple(checks)
-
-
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-def partial_text_sql(text: str, order: DateOrder) -> str:
-    """SQL text of a possibly partial date as ISO 8601 (``2013``, ``2013-05``, ``2013-05-07``, ``2013-05-07T08:30``).
-
-    Read are the file's order, ISO 8601, month names (07-MAY-2013, MAY 2013) and UN, UNK, NK or hyphens for unknown
-    parts; NULL for anything else. A full date that does not exist gives NULL.
-    """
-    day, iso = date_pattern(order), iso_replacement(order)
-    clock = rf"(?:[ T]+({_CLOCK}))?"
-    unknown = "(?:UNK?|NK|XX)"
-    named = rf"(?i)(?:(\d{{1,2}}|{unknown})[-/. ]?)?([a-z]{{3}})[-/. ]?(\d{{4}})"
-    month = f"lpad(CAST(list_position({_words(_MONTHS)}, lower(regexp_extract({text}, '{named}', 2))) AS VARCHAR), 2, '0')"
-    number = f"TRY_CAST(regexp_extract({text}, '{named}', 1) AS INTEGER)"
-    year = f"regexp_extract({text}, '{named}', 3)"
-    full = f"CASE WHEN regexp_full_match({text}, '{day}{clock}') THEN TRY_CAST(regexp_replace({text}, '{day}{clock}', '{iso}') AS DATE) END"
-    hours = f"regexp_extract({text}, '{day}[ T]+({_CLOCK})', 4)"
-    hours = f"CASE WHEN {hours} NOT IN ('', '00:00:00', '00:00', '0:00') THEN 'T' || lpad({hours}, CASE WHEN {hours} LIKE '_:%' THEN length({hours}) + 1 ELSE length({hours}) END, '0') ELSE '' END"
-    iso_full = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:T{_CLOCK}(?:Z|[+-]\d{{2}}:?\d{{2}})?)?"
-    two = r"(\d{1,2})[-/.](\d{4})"
-    return f"""CASE
-        WHEN {full} IS NOT NULL THEN strftime({full}, '%Y-%m-%d') || {hours}
-        WHEN regexp_full_match({text}, '{iso_full}') THEN
-            CASE WHEN TRY_CAST(left({text}, 10) AS DATE) IS NOT NULL THEN {text} END
-        WHEN regexp_full_match({text}, '\\d{{4}}') THEN {text}
-        WHEN regexp_full_match({text}, '\\d{{4}}-(0[1-9]|1[0-2])') THEN {text}
-        WHEN regexp_full_match({text}, '\\d{{4}}---\\d{{2}}|--(0[1-9]|1[0-2])-\\d{{2}}') THEN {text}
-        WHEN regexp_full_match({text}, '(0?[1-9]|1[0-2])[-/.]\\d{{4}}') THEN
-            regexp_replace({text}, '{two}', '\\2') || '-' || lpad(regexp_replace({text}, '{two}', '\\1'), 2, '0')
-        WHEN regexp_full_match({text}, '(?i){unknown}[-/. ]?{unknown}[-/. ]?(\\d{{4}})') THEN right({text}, 4)
-        WHEN regexp_full_match({text}, '{named}') AND {month} IS NOT NULL THEN
-            CASE WHEN {number} IS NULL THEN {year} || '-' || {month}
-                 ELSE strftime(TRY_CAST({year} || '-' || {month} || '-' || {number} AS DATE), '%Y-%m-%d') END
-        END"""
-
-
-def partial_date_cell(name: str, label: str, order: DateOrder) -> Cell:
-    """A date as a form states it, possibly partial, in ISO 8601."""
-    value = f"v_{name}"
-    check = Check(
-        name,
-        "bad_date",
-        f"{label}: no date (complete, or with unknown day or month) in the order {order}",
-        f"{value} IS NULL AND r_{name} IS NOT NULL",
-        f"r_{name}",
-        doubt="no_date",
-    )
-    return Cell(name, (((value, partial_text_sql(f"r_{name}", order)),),), (value,), ((name, value),), (check,))
-
-
-def date_cell(name: str, label: str, reading: TimeReading) -> Cell:
-    """A complete date; a time of day behind it is dropped (spreadsheets put midnight behind every date)."""
-    value, text = f"v_{name}", f"x_{name}"
-    if reading.datetime_format is not None:
-        moment = f"try_strptime(r_{name}, {quote(reading.datetime_format)})"
-        if "%z" in reading.datetime_format:
-            moment = f"timezone('UTC', {moment})"
-        parsed = f"CAST({moment} AS DATE)"
-    else:
-        parsed = f"CASE WHEN length({text}) >= 10 THEN TRY_CAST(left({text}, 10) AS DATE) END"
-    check = Check(
-        name,
-        "bad_date",
-        f"{label}: no complete date in the order {reading.order}, or a day that does not exist",
-        f"{value} IS NULL AND r_{name} IS NOT NULL",
-        f"r_{name}",
-        doubt="no_date",
-    )
-    limits = _limit_checks(name, label, value, reading)
-    return Cell(
-        name,
-        (((text, partial_text_sql(f"r_{name}", reading.order)),), ((value, parsed),)),
-        (value,),
-        ((name, value),),
-        (check, *limits),
-    )

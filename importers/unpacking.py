@@ -1,4 +1,4 @@
-"""The bytes of a text file, unpacked and as UTF-8, in blocks of bounded size: gzip and zstd, any encoding Python knows."""
+"""The bytes of a text file in UTF-8, in blocks of bounded size: from gzip and zstd, and any encoding Python knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import zstandard
 
 from importers.base import UnreadableFile
 
-BLOCK = 1 << 20
+BLOCK = 1 << 17
 UNPACKED_LIMIT = 64 << 30
 """Bytes a packed file may unpack to."""
 UNPACKED_RATIO = 2_000
@@ -53,7 +53,7 @@ def find_codec(declared: str, name: str) -> str:
 
 
 def read_blocks(path: Path, name: str) -> Iterator[bytes]:
-    """Blocks of at most 1 MB of the unpacked bytes.
+    """Blocks of at most 128 KB of the unpacked bytes.
 
     Raises ``UnreadableFile``: empty, truncated or damaged, packed beyond the limits, or no text at all.
     """
@@ -147,7 +147,7 @@ codecs.register_error("dosetrail_keep_bytes", _keep_bytes)
 
 
 def recode(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Blocks of at most 1 MB in UTF-8; UTF-8 itself passes as it is, so that bad bytes are found in their lines."""
+    """Blocks of at most 128 KB in UTF-8; UTF-8 itself passes as it is, so that bad bytes are found in their lines."""
     if encoding == "utf-8":
         yield from blocks
         return

@@ -1,7 +1,9 @@
-"""Delimited text as vendors' clouds write it: byte order marks, sections, short and long rows, with physical line numbers.
+"""Delimited text as vendors' clouds write it: byte order marks, sections, short and long rows, with physical line
+numbers.
 
-A section is read by polars in one go when its numbers of lines and separators say that every row is whole; only otherwise
-row by row (20 times slower), so that a broken row is named by its line instead of being padded or cut in silence.
+A section is read by polars in one go when its numbers of lines and separators say that every row is whole; only
+otherwise row by row (20 times slower), so that a broken row is named by its line instead of being padded or cut
+in silence.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MARKS = (b"\xef\xbb\xbf", b"\xc3\xaf\xc2\xbb\xc2\xbf")
 """A byte order mark, and one that was taken for Windows-1252 and encoded once more."""
+_BLOCK = 1 << 20
 _QUOTED = re.compile(rb'"[^"\n]*"')
 
 
@@ -47,16 +50,37 @@ class VendorText:
 
 @dataclass
 class SectionRows:
-    """Rows of one section. ``frame``: line (Int64) and the wanted columns as text, empty text NULL. ``broken``: line, reason,
-    message of rows that have too few or too many fields."""
+    """Rows of one section. ``frame``: line (Int64) and the wanted columns as text, empty text NULL. ``broken``:
+    line, reason, message of rows that have too few or too many fields.
+    """
 
     frame: pl.DataFrame
     broken: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 def read_text(path: Path) -> VendorText:
-    """A whole file as text; raises ``UnreadableFile`` when it is empty or no text."""
-    return decode_text(path.read_bytes())
+    """A whole file as text; raises ``UnreadableFile`` when it is empty, no text or has a line over ``LINE_LIMIT``."""
+    return decode_text(_read_lines(path))
+
+
+def _read_lines(path: Path) -> bytes:
+    """The bytes of a file, given up as soon as a line is too long to be one of a table."""
+    blocks: list[bytes] = []
+    open_line, line = 0, 1
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            blocks.append(block)
+            last = block.rfind(b"\n")
+            open_line = open_line + len(block) if last < 0 else len(block) - last - 1
+            line += block.count(b"\n")
+            # A line that starts and ends inside one block is shorter than the block.
+            if open_line > LINE_LIMIT:
+                raise UnreadableFile(
+                    f"Line {line} is longer than {LINE_LIMIT >> 20} MB, so this is no table.",
+                    remedy="Check what the file is; nothing of it was taken.",
+                    line=line,
+                )
+    return b"".join(blocks)
 
 
 def decode_text(data: bytes) -> VendorText:
@@ -102,7 +126,11 @@ def read_section(
     if not body:
         return SectionRows(_frame([], wanted))
     fast = None if may_end_empty else _read_whole(body, first_line, width, separator, wanted)
-    return SectionRows(fast) if fast is not None else _read_row_by_row(body, first_line, width, separator, wanted, may_end_empty)
+    return (
+        SectionRows(fast)
+        if fast is not None
+        else _read_row_by_row(body, first_line, width, separator, wanted, may_end_empty)
+    )
 
 
 def _read_whole(

@@ -1,9 +1,10 @@
 """Dates and times of vendor exports: many spellings in one file, both orders, Excel's rewriting of them.
 
-A log of 23,000 rows holds some hundred different dates, so each different text is read once, with the evidence of all
-others: the order of day and month is what the dates that leave no choice say (13/04 is day-first, 04/13 month-first).
-Excel under another locale rewrites only the dates it could misread (02-12-2018 beside 12/13/2017 in one file); the
-unread ones then tell the order of both. A file whose dates contradict each other, or leave the order open, is not guessed.
+A log of 23,000 rows holds some hundred different dates, so each different text is read once, with the evidence of
+all others: the order of day and month is what the dates that leave no choice say (13/04 is day-first, 04/13
+month-first). Excel under another locale rewrites only the dates it could misread (02-12-2018 beside 12/13/2017 in
+one file); the unread ones then tell the order of both. A file whose dates contradict each other, or leave the
+order open, is not guessed.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def find_order(
     """The order of day and month in all dates of a file; None when no date needs one.
 
     ``stated``: what the protocol says, which wins. ``span``: first and last day the file says it covers.
-    ``default``: the order a vendor always uses. Raises ``UnreadableFile`` where the dates contradict each other or leave
-    the order open.
+    ``default``: the order a vendor always uses. Raises ``UnreadableFile`` where the dates contradict each other
+    or leave the order open.
     """
     parts = [(int(m[1]), int(m[2]), m[3]) for m in (_YEAR_LAST.fullmatch(split_moment(text)[0]) for text in texts) if m]
     if not parts:
@@ -53,7 +54,7 @@ def find_order(
     if day_first and month_first:
         raise UnreadableFile(
             "Some dates of the file are day-first, others month-first.",
-            remedy="Export it again from the vendor's site without opening it in a spreadsheet; nothing of it was taken.",
+            remedy="Export it again and open it in no spreadsheet before; nothing of it was taken.",
         )
     if day_first or month_first:
         return "DMY" if day_first else "MDY"
@@ -141,7 +142,9 @@ def day_expr(column: str, values: pl.Series, order: Order | None) -> pl.Expr:
 
     texts = values.unique().drop_nulls().to_list()
     days = [read_day(text, order) for text in texts]
-    return pl.col(column).replace_strict(pl.Series(texts, dtype=pl.String), pl.Series(days, dtype=pl.Date), default=None)
+    return pl.col(column).replace_strict(
+        pl.Series(texts, dtype=pl.String), pl.Series(days, dtype=pl.Date), default=None
+    )
 
 
 def clock_expr(column: str, values: pl.Series) -> pl.Expr:

@@ -1,4 +1,6 @@
-"""Numbers, durations and column headings of vendor exports: either decimal sign, units in the heading, translated headings."""
+"""Numbers, durations and column headings of vendor exports: either decimal sign, units in the heading, translated
+headings.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def split_heading(text: str) -> tuple[str, str | None]:
 
 
 def find_columns(header: Iterable[str], names: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Position of each role whose heading is in the header; ``names``: role -> headings (lower case, without unit)."""
+    """Position of each role whose heading is in the header; ``names``: role -> headings (lower case, without
+    unit).
+    """
     role_of = {heading: role for role, headings in names.items() for heading in headings}
     found: dict[str, int] = {}
     for position, text in enumerate(header):
@@ -75,7 +79,7 @@ def _plain(column: str) -> pl.Expr:
     return pl.when(text.str.contains(_NUMBER)).then(text.str.replace(",", ".", literal=True))
 
 
-def read_amount(text: str | float | int | None) -> Decimal | None:
+def read_amount(text: str | float | Decimal | None) -> Decimal | None:
     """One amount, exact to six places; None for nothing or no number."""
     if text is None:
         return None

@@ -50,9 +50,9 @@ def zone_stretches(zone: str) -> tuple[Stretch, ...]:
 
 
 def offset_code_sql(local: str, zone: str) -> str:
-    """SQL SMALLINT for a TIMESTAMP expression: twice (offset from UTC in minutes + OFFSET_BASE), plus 1 where it is uncertain.
+    """SQL SMALLINT for a TIMESTAMP expression: twice (offset from UTC in minutes + OFFSET_BASE), plus 1 if uncertain.
 
-    A binary tree of comparisons: seven for each row, where DuckDB's own zone arithmetic takes ten times as long.
+    A binary tree of comparisons, seven or eight for each row.
     """
     stretches = zone_stretches(zone)
     return f"CAST({_tree(local, stretches)} AS SMALLINT)"

@@ -16,6 +16,7 @@ from store.build import connect_build
 from store.inference import ROWS_SHOWN, Inference
 from store.schema import PROVENANCE_NAMES, Table, create_table_sql, create_types, history_table, write_comments
 from store.tables import TABLES
+from store.views import create_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,6 +82,7 @@ def write_blinded(con: duckdb.DuckDBPyConnection, full: str) -> list[Withheld]:
         if not table.withheld:
             copy.fill(table)
     write_comments(con)
+    create_views(con)
     con.execute("COMMIT")
     return copy.withheld
 

@@ -24,7 +24,7 @@ from store.identify import (
 from store.protocol import Protocol as TrialProtocol
 from store.protocol_file import RecordedProtocol
 from store.received import ParsedFile, Received, ReceivedTable, stage_received
-from store.release_frames import ReadFrame, insert_frame, read_frames
+from store.release_frames import KeepFrame, ReadFrame, insert_frame, read_frames
 from store.release_tables import (
     insert_build_info,
     insert_ledger,
@@ -33,7 +33,9 @@ from store.release_tables import (
 )
 from store.resolve import create_file_rank, resolve_table
 from store.schema import PROVENANCE_NAMES, create_table_sql, create_types, history_table, write_comments
+from store.site_time import create_zone_days, utc_columns, zone_joins
 from store.tables import TABLES
+from store.views import create_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,11 +58,9 @@ QUARANTINE_WORDS = {
 
 
 class Analyst(Protocol):
-    """What the build asks of the analysis: derived tables and results, from frames and protocol alone."""
+    """What the build asks of the analysis: derived tables, in parts and in order, to ``keep``; and the result table."""
 
-    def derive(self, frames: ReadFrame, protocol: TrialProtocol) -> dict[str, pl.DataFrame]: ...
-
-    def compute(self, frames: ReadFrame, protocol: TrialProtocol) -> pl.DataFrame: ...
+    def analyse(self, frames: ReadFrame, protocol: TrialProtocol, keep: KeepFrame) -> pl.DataFrame: ...
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,11 @@ class ReleaseBuilder:
         insert_source_files(con, inputs.facts, counts, inputs.program_version)
         _drop_staging(con, received)
         self._progress("computing results")
-        frames = read_frames(con)
-        for name, frame in inputs.analyst.derive(frames, protocol).items():
-            insert_frame(con, TABLES[name], frame)
-        insert_frame(con, TABLES["result"], inputs.analyst.compute(frames, protocol))
+        con.execute("SET preserve_insertion_order = true")
+        result = inputs.analyst.analyse(
+            read_frames(con), protocol, lambda name, rows: insert_frame(con, TABLES[name], rows)
+        )
+        insert_frame(con, TABLES["result"], result)
         insert_ledger(con, inputs.ledger_rows)
         self._progress("writing the release")
         digest, tables = compute_release_digest(con, _catalog(con))
@@ -160,6 +161,7 @@ def _create_schema(con: duckdb.DuckDBPyConnection) -> None:
         if table.origin == "received":
             con.execute(create_table_sql(history_table(table), constraints=False))
     write_comments(con)
+    create_views(con)
     con.execute("COMMIT")
 
 
@@ -242,40 +244,15 @@ def _with_assigned_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTab
         joins += " LEFT JOIN assigned_dose_event a USING (source_id, line)"
         subject = "coalesce(s.subject_id, a.subject_id)" if "subject_id" in received.columns else "a.subject_id"
         computed["subject_id"] = subject
-    zones = con.execute("SELECT count(*) FROM site WHERE time_zone IS NOT NULL").fetchone()
-    if zones and zones[0]:
-        joins += f" LEFT JOIN subject p ON p.subject_id = {subject} LEFT JOIN site z ON z.site_id = p.site_id"
-        computed |= _utc_columns(received)
+    if create_zone_days(con, received):
+        joins += zone_joins(received, subject)
+        computed |= utc_columns(received)
     if not computed:
         return f"(FROM {received.view})", ()
     replaced = ", ".join(f"{value} AS {name}" for name, value in computed.items() if name in received.columns)
     added = ", ".join(f"{value} AS {name}" for name, value in computed.items() if name not in received.columns)
     star = f"s.* REPLACE ({replaced})" if replaced else "s.*"
     return f"(SELECT {star}{', ' + added if added else ''} FROM {received.view} s{joins})", tuple(computed)
-
-
-def _utc_columns(received: ReceivedTable) -> dict[str, str]:
-    def column(name: str) -> str:
-        return f"s.{name}" if name in received.columns else "NULL"
-
-    known = f"{column('start_utc')} IS NULL AND s.start_precision IN ('minute', 'second') AND z.time_zone IS NOT NULL"
-    utc = "timezone('UTC', timezone(z.time_zone, s.start_local))"
-    uncertain = " OR ".join(
-        (
-            f"timezone(z.time_zone, timezone('UTC', {utc})) <> s.start_local",
-            f"timezone(z.time_zone, timezone('UTC', {utc} - INTERVAL 1 HOUR)) = s.start_local",
-            f"timezone(z.time_zone, timezone('UTC', {utc} + INTERVAL 1 HOUR)) = s.start_local",
-        )
-    )
-    offset = f"CAST(date_diff('minute', {utc}, s.start_local) AS SMALLINT)"
-    return {
-        "start_utc": f"CASE WHEN {known} THEN {utc} ELSE {column('start_utc')} END",
-        "utc_offset_min": f"CASE WHEN {known} THEN {offset} ELSE {column('utc_offset_min')} END",
-        "offset_source": (
-            f"CASE WHEN {known} THEN CAST('site_zone' AS offset_source) ELSE {column('offset_source')} END"
-        ),
-        "time_uncertain": f"CASE WHEN {known} AND ({uncertain}) THEN true ELSE {column('time_uncertain')} END",
-    }
 
 
 def _insert_history(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
@@ -288,7 +265,10 @@ def _insert_history(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> 
 
 
 def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
-    """Rows the build itself could not place; ``raw`` is the canonical row as JSON (its text is in the source file)."""
+    """Rows the build itself could not place; ``raw`` is the canonical row as JSON (its text is in the source file).
+
+    A line that feeds several tables waits once for each reason, not once for each table.
+    """
     name = received.table.name
     has = set(received.columns)
     columns = ", ".join(f'"{column}"' for column in received.columns)
@@ -304,7 +284,9 @@ def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable)
             f"{'r.subject_id' if 'subject_id' in has else 'NULL'}, {'r.device_id' if 'device_id' in has else 'NULL'}, "
             "CAST(to_json(r.body) AS VARCHAR) "
             f"FROM (SELECT *, struct_pack({_pack(columns)}) AS body FROM {received.view}) r "
-            f"JOIN exc_{name} e USING (source_id, line) WHERE e.disposition = '{reason}' ORDER BY 1, 2",
+            f"JOIN exc_{name} e USING (source_id, line) "
+            f"ANTI JOIN (FROM quarantine WHERE reason = '{reason}') q USING (source_id, line) "
+            f"WHERE e.disposition = '{reason}' ORDER BY 1, 2",
             [field_name, words],
         )
 

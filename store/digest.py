@@ -8,7 +8,6 @@ say when, by whom and with what, not what.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +64,7 @@ def _binary(name: str, kind: str) -> str:
 
 
 def hash_values(values: Any) -> str:
-    """SHA-256 of an Arrow column: its nulls as one byte each (if any), then its values with nulls filled.
+    """SHA-256 of an Arrow column: one byte for every row that says whether it is NULL (if any is), then its values.
 
     Text counts as 64-bit end positions and UTF-8 bytes, numbers and times as their fixed-width binary values.
     """
@@ -80,7 +79,7 @@ def hash_values(values: Any) -> str:
     text = pa.types.is_large_string(values.type)
     if values.null_count:
         digest.update(_fixed_width(pa.concat_arrays(pc.is_null(values).cast(pa.uint8()).chunks)))
-        values = pc.fill_null(values, pa.scalar("", values.type) if text else _zero(values.type))
+        values = values.drop_null()
     array = pa.concat_arrays(values.chunks)
     if text:
         ends = memoryview(array.buffers()[1]).cast("q")[array.offset : array.offset + len(array) + 1]
@@ -97,16 +96,6 @@ def _fixed_width(array: Any) -> memoryview:
     """The bytes of the values and nothing else: buffers may be padded or shared."""
     width = array.type.bit_width // 8
     return memoryview(array.buffers()[1])[array.offset * width : (array.offset + len(array)) * width]
-
-
-def _zero(kind: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_date(kind):
-        return pa.scalar(dt.date(1970, 1, 1), kind)
-    if pa.types.is_timestamp(kind):
-        return pa.scalar(dt.datetime(1970, 1, 1), kind)
-    return pa.scalar(0, kind)
 
 
 def digest_release_file(path: Path) -> tuple[str, dict[str, str]]:

@@ -18,7 +18,7 @@ from store.vocabulary import DEVICE_CLASSES
 
 DosingKind = Literal["scheduled", "continuous", "as_needed", "titrated", "algorithm_bounded", "single"]
 BoundaryRule = Literal["start_day", "day_after_start"]
-SourceFormat = Literal["sdtm", "dose_log", "enrolment", "adverse_events"]
+SourceFormat = Literal["sdtm", "dose_log", "enrolment", "adverse_events", "redcap", "odm", "edc_forms"]
 
 
 class Model(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from store.schema import Table, column_type
@@ -11,6 +11,10 @@ from store.tables import TABLES
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
+
+
+KeepFrame = Callable[[str, "pl.DataFrame"], None]
+"""Takes (table, rows): one part of a derived table, parts in the table's order."""
 
 
 class ReadFrame(Protocol):
@@ -26,16 +30,17 @@ def read_frames(con: duckdb.DuckDBPyConnection, prefix: str = "") -> ReadFrame:
     def frame(table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         declared = TABLES[table]
         names = ", ".join(f'"{name}"' for name in (columns or declared.column_names))
-        order = ", ".join(f'"{name}"' for name in declared.sort)
-        clause = f" ORDER BY {order}" if order else ""
-        rows: pl.DataFrame = con.sql(f"SELECT {names} FROM {prefix}{table}{clause}").pl()
+        rows: pl.DataFrame = con.sql(f"SELECT {names} FROM {prefix}{table}").pl()
         return rows
 
     return frame
 
 
 def insert_frame(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) -> None:
-    """Insert a frame by column name with the declared types; the table's sort order if it has one, else the frame's."""
+    """Insert a frame by column name with the declared types, in its own order, which must be the table's sort order.
+
+    The connection must preserve insertion order. Sorting here would hold every wide row of a large table at once.
+    """
     if frame.height == 0:
         return
     con.register("derived_rows", frame)
@@ -45,10 +50,6 @@ def insert_frame(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFra
             f'CAST("{column.name}" AS {column_type(column)})' if column.name in present else "NULL"
             for column in table.columns
         )
-        names = ", ".join(f'"{name}"' for name in table.sort)
-        order = f" ORDER BY {names}" if names else ""
-        con.execute("SET preserve_insertion_order = true")
-        con.execute(f"INSERT INTO {table.name} SELECT {columns} FROM derived_rows{order}")
+        con.execute(f"INSERT INTO {table.name} SELECT {columns} FROM derived_rows")
     finally:
-        con.execute("SET preserve_insertion_order = false")
         con.unregister("derived_rows")

@@ -134,6 +134,7 @@ def insert_build_info(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> No
                 SCHEMA_VERSION,
                 inputs.protocol.protocol.study.state,
                 inputs.built_utc,
+                inputs.protocol.protocol.study.id,
             )
         ],
     )

@@ -206,11 +206,15 @@ def write_comments(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def data_dictionary() -> list[dict[str, str | bool]]:
-    """One row per column of the schema, in declaration order: table, column, type, required, values, comment."""
+    """One row per column of the schema, in declaration order: table, column, type, required, values, comment.
+
+    Tables first, then views; a column of a view is never required.
+    """
     from store.tables import TABLES
+    from store.views import all_views
     from store.vocabulary import VOCABULARIES
 
-    return [
+    stored: list[dict[str, str | bool]] = [
         {
             "table": table.name,
             "column": column.name,
@@ -222,3 +226,16 @@ def data_dictionary() -> list[dict[str, str | bool]]:
         for table in TABLES.values()
         for column in table.columns
     ]
+    shown: list[dict[str, str | bool]] = [
+        {
+            "table": view.name,
+            "column": column.name,
+            "type": column.type,
+            "required": False,
+            "values": "",
+            "comment": column.comment,
+        }
+        for view in all_views()
+        for column in view.columns
+    ]
+    return stored + shown

@@ -241,7 +241,6 @@ REGIMEN = Table(
     ),
     key=("arm_code", "period_order", "subject_id", "drug", "channel"),
     origin="protocol",
-    sort=("arm_code", "period_order", "subject_id", "drug", "channel"),
     subject_level=False,
     withheld=True,
 )

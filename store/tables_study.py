@@ -154,6 +154,7 @@ BUILD_INFO = Table(
         Column("schema_version", "INTEGER", "Schema version", required=True),
         Column("blinding_state", "VARCHAR", "open or blinded", required=True),
         Column("built_utc", "TIMESTAMP", "When", required=True),
+        Column("study_id", "VARCHAR", "Study identifier as protocol.toml states it (SDTM STUDYID)"),
     ),
     key=("release",),
     origin="build",

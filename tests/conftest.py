@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import sample_data
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+
+# How long one example takes says nothing on a machine that others use too. What CI sets beside this stays.
+settings.register_profile("dosetrail", settings(), deadline=None)
+settings.load_profile("dosetrail")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,7 +40,9 @@ def protocol(
     )
 
 
-def frames(doses: Mapping[str, Sequence[Dose]], arms: Mapping[str, str] | None = None, **tables: Any) -> CanonicalFrames:
+def frames(
+    doses: Mapping[str, Sequence[Dose]], arms: Mapping[str, str] | None = None, **tables: Any
+) -> CanonicalFrames:
     """Subjects with their doses; arm A unless `arms` says another. `tables` are rows of further tables."""
     rows = []
     for subject_id, own in doses.items():

@@ -6,20 +6,25 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.matching import match_events
+from analysis.matching import clipped_windows, match_events
 
 HOUR = 3_600_000_000
 
 
 def match(plans: list[tuple[int, int, int, int]], events: list[tuple[int, int]]) -> tuple[list[int], list[bool]]:
     """Match (group, at, before, after) in hours with (group, at)."""
-    plan = np.array(plans, dtype=np.int64).reshape(-1, 4)
     event = np.array(events, dtype=np.int64).reshape(-1, 2)
+    group, at, before, after = clipped(plans)
     result = match_events(
-        plan[:, 0].astype(np.int32), plan[:, 1] * HOUR, plan[:, 2] * HOUR, plan[:, 3] * HOUR,
-        event[:, 0].astype(np.int32), event[:, 1] * HOUR,
-    )  # fmt: skip
+        group, at * HOUR, before * HOUR, after * HOUR, event[:, 0].astype(np.int32), event[:, 1] * HOUR
+    )
     return result.plan.tolist(), result.late.tolist()
+
+
+def clipped(plans: list[tuple[int, int, int, int]]) -> tuple[np.ndarray, ...]:
+    plan = np.array(plans, dtype=np.int64).reshape(-1, 4)
+    group = plan[:, 0].astype(np.int32)
+    return group, plan[:, 1], *clipped_windows(group, plan[:, 1], plan[:, 2], plan[:, 3])
 
 
 def test_the_nearest_dose_in_the_window_is_taken_and_the_other_is_extra() -> None:
@@ -81,6 +86,7 @@ def test_matching_is_one_to_one_and_leaves_nothing_in_an_open_window(
     plans: list[tuple[int, int, int, int]], doses: list[tuple[int, int]]
 ) -> None:
     found, late = match(plans, doses)
+    plans = [tuple(row) for row in np.stack(clipped(plans), axis=1).tolist()]
     taken = [plan for plan in found if plan >= 0]
     assert len(taken) == len(set(taken))
     free = set(range(len(plans))) - set(taken)

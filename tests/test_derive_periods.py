@@ -40,7 +40,11 @@ def period_days(plan: Protocol, *rows: tuple[str, str, str | None]) -> list[tupl
     ]
 
 
-UP_DOWN = ({"element": "T"}, {"element": "H", "boundary": "day_after_start"}, {"element": "T", "boundary": "day_after_start"})
+UP_DOWN = (
+    {"element": "T"},
+    {"element": "H", "boundary": "day_after_start"},
+    {"element": "T", "boundary": "day_after_start"},
+)
 
 
 def test_the_same_element_twice_is_two_periods() -> None:
@@ -82,8 +86,12 @@ def test_a_dose_of_no_known_period_has_no_planned_amount_where_periods_differ() 
 
 
 def test_an_unplanned_element_belongs_to_no_period() -> None:
-    rows = period_days(with_periods(*UP_DOWN), ("T", "2024-01-01", "2024-01-06"), ("UNPLAN", "2024-01-06", "2024-01-08"),
-                       ("H", "2024-01-08", "2024-01-20"))  # fmt: skip
+    rows = period_days(
+        with_periods(*UP_DOWN),
+        ("T", "2024-01-01", "2024-01-06"),
+        ("UNPLAN", "2024-01-06", "2024-01-08"),
+        ("H", "2024-01-08", "2024-01-20"),
+    )
     assert [(order, first) for order, first, _, _ in rows] == [(1, "01-01"), (2, "01-09"), (3, None)]
 
 

@@ -61,9 +61,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(command: list[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
-    plain = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DOSETRAIL"))
-    }
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DOSETRAIL"))}
     return subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, timeout=300)
 
 

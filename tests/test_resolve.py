@@ -24,10 +24,7 @@ PROTOCOL = parse_protocol('[study]\nid = "T"\n', Path("protocol.toml"))
 
 
 class NoAnalysis:
-    def derive(self, frames: ReadFrame, protocol: object) -> dict[str, pl.DataFrame]:
-        return {}
-
-    def compute(self, frames: ReadFrame, protocol: object) -> pl.DataFrame:
+    def analyse(self, frames: ReadFrame, protocol: object, keep: object) -> pl.DataFrame:
         return pl.DataFrame()
 
 
@@ -65,7 +62,9 @@ def subjects(*ids: str, day: int = 0, arm: str | None = None) -> tuple[SourceFac
     when = dt.datetime(2026, 1, 1) + dt.timedelta(days=day)
     sha256 = hashlib.sha256(f"{ids}{day}{arm}".encode()).hexdigest()
     fact = SourceFact(sha256, "subjects.csv", 1, "enrolment", "subjects", "snapshot", None, "p", when, when)
-    frame = pl.DataFrame({"subject_id": list(ids), "arm_code": [arm for _ in ids], "line": list(range(2, len(ids) + 2))})
+    frame = pl.DataFrame(
+        {"subject_id": list(ids), "arm_code": [arm for _ in ids], "line": list(range(2, len(ids) + 2))}
+    )
     return fact, Parsed("enrolment", "subjects", "snapshot", len(ids), {"subject": frame})
 
 

@@ -39,7 +39,9 @@ def counted(rows: pl.DataFrame, parameter: str, statistic: str = "share", **colu
     arms = chosen["arm"].to_list()
     assert len(arms) == len(set(arms)), f"{parameter} is not one row per arm"
     return {
-        arm: (int(x), int(n)) for arm, x, n in chosen.select("arm", "numerator", "denominator").iter_rows() if arm in ARMS
+        arm: (int(x), int(n))
+        for arm, x, n in chosen.select("arm", "numerator", "denominator").iter_rows()
+        if arm in ARMS
     }
 
 
@@ -135,7 +137,9 @@ def test_without_the_boundary_day_eight_doses_of_the_high_arm_seem_wrong() -> No
 def test_until_the_boundary_is_stated_accuracy_names_the_line_and_everything_else_works() -> None:
     _, results = analysed(autoinjector(boundary=None))
     row = results.filter(
-        (pl.col("parameter") == "dose_conformity") & (pl.col("arm") == "ZAN_HIGH") & pl.col("not_assessable").is_not_null()
+        (pl.col("parameter") == "dose_conformity")
+        & (pl.col("arm") == "ZAN_HIGH")
+        & pl.col("not_assessable").is_not_null()
     )
     sentence = row["not_assessable"].item()
     assert "[[arm.period]] boundary of arm ZAN_HIGH period 3 (HIGH)" in sentence
@@ -146,7 +150,7 @@ def test_until_the_boundary_is_stated_accuracy_names_the_line_and_everything_els
 
 def test_without_planned_amounts_accuracy_waits_and_recorded_compliance_stands() -> None:
     _, results = analysed(autoinjector(dosed=False))
-    sentences = results.filter((pl.col("parameter") == "dose_conformity"))
+    sentences = results.filter(pl.col("parameter") == "dose_conformity")
     assert sentences["value"].to_list() == [None, None, None]
     assert all("[[dosing]] amount of arm" in sentence for sentence in sentences["not_assessable"])
     assert counted(results, "recorded_compliance")["PLACEBO"] == (677, 684)

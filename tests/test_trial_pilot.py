@@ -32,7 +32,7 @@ def results() -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def view():  # noqa: ANN201
+def view():
     return derive_parts(received(PILOT), sample_protocol(PILOT), None, lambda name, rows: None)
 
 
@@ -129,7 +129,7 @@ def test_published_exposure_table(results: pl.DataFrame, key: tuple[str, str]) -
         assert [round(value, digits) for value in figures(rows, parameter, statistic)] == expected, statistic
 
 
-def test_the_published_spread_of_the_daily_dose_rests_on_rounded_doses(view) -> None:  # noqa: ANN001
+def test_the_published_spread_of_the_daily_dose_rests_on_rounded_doses(view) -> None:
     """0.58 is printed for completers of the high arm: the SD of daily doses rounded to 0.1 mg. Unrounded it is 0.59."""
     completers = view.members(population_of("COMPLT24"))
     people = [person for person, arm in view.layout.arm_of.items() if arm == "Xan_Hi" and person in completers]
@@ -145,12 +145,14 @@ def test_treatment_duration_and_person_time(results: pl.DataFrame) -> None:
     assert figures(rows, "person_time", "sum", "numerator") == [12820, 8318, 8349]
 
 
-def test_exposure_of_each_subject_equals_the_supplied_analysis_data(view, adsl: pl.DataFrame) -> None:  # noqa: ANN001
+def test_exposure_of_each_subject_equals_the_supplied_analysis_data(view, adsl: pl.DataFrame) -> None:
     own = {one.subject_id: one for one in interval_exposure(view)}
     supplied = {row["USUBJID"]: row for row in adsl.iter_rows(named=True)}
     complete = [one for one in own.values() if not one.open_intervals]
     assert (len(own), len(complete)) == (254, 248)
-    equal = [s for s, one in own.items() if (one.days, float(one.total)) == (supplied[s]["TRTDURD"], supplied[s]["CUMDOSE"])]
+    equal = [
+        s for s, one in own.items() if (one.days, float(one.total)) == (supplied[s]["TRTDURD"], supplied[s]["CUMDOSE"])
+    ]
     # The six whose last interval has no end too: it is closed at the recorded end of treatment.
     assert len(equal) == 254
 
@@ -281,7 +283,7 @@ def test_differences_between_arms_are_headed_descriptive(results: pl.DataFrame) 
     assert all("descriptive, not adjusted" in method for method in rows["method"])
 
 
-def test_time_at_risk_runs_to_the_reference_end(view) -> None:  # noqa: ANN001
+def test_time_at_risk_runs_to_the_reference_end(view) -> None:
     """Time to the first dermatologic event as the supplied analysis data has it: 254 times, 152 events."""
     adtte = pyreadstat.read_xport(str(sample_data.path(PILOT) / "adtte.xpt"), output_format="polars")[0]
     dermatologic = [event for event in emergent_events(view) if _is_dermatologic(event)]
@@ -352,10 +354,20 @@ def test_a_cut_off_leaves_out_those_who_came_later() -> None:
     rows = compute_results(DerivedFrames(received(PILOT), derived), protocol, cut)
     subjects = received(PILOT)("subject")
     begun = subjects.filter(pl.col("arm_code").is_not_null() & (pl.col("first_treatment") <= cut)).height
-    whole = rows.filter((pl.col("parameter") == "teae") & (pl.col("statistic") == "incidence") & (pl.col("arm") == "ALL"))
+    whole = rows.filter(
+        (pl.col("parameter") == "teae") & (pl.col("statistic") == "incidence") & (pl.col("arm") == "ALL")
+    )
     assert whole["denominator"][0] == begun
     assert 0 < begun < 254
     days = rows.filter((pl.col("parameter") == "person_time") & (pl.col("arm") == "ALL") & pl.col("estimand").is_null())
     exposure = received(PILOT)("exposure").filter((pl.col("start_date") <= cut) & pl.col("end_date").is_not_null())
     expected = (pl.min_horizontal("end_date", pl.lit(cut)) - pl.col("start_date")).dt.total_days() + 1
     assert days.filter(pl.col("population") == "safety")["numerator"].item() >= exposure.select(expected.sum()).item()
+
+
+def test_dose_intensity_with_every_amount_stated(results: pl.DataFrame) -> None:
+    """Who wore the patches of their element had all of its dose; a planned dose of 0 gives no share."""
+    rows = results.filter((pl.col("population") == "safety") & (pl.col("parameter") == "dose_intensity"))
+    assert figures(rows, "dose_intensity", "mean")[0] is None
+    assert figures(rows, "dose_intensity", "n") == [0, 84, 84]
+    assert all(95 < value <= 105 for value in figures(rows, "dose_intensity", "mean")[1:])

@@ -7,6 +7,7 @@ and Textual inside the functions that work with them (0.1 s each).
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,7 +25,10 @@ PROGRAM = "dosetrail"
 
 def main() -> None:
     """Entry point of the `dosetrail` command."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # The work is done or undone and was said to be so: Ctrl-C in the milliseconds left must not say otherwise.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -32,6 +32,7 @@ from store.facts import (
     read_facts,
     read_releases,
 )
+from store.interruption import interruptible, signals_held
 from store.ledger import Entry
 from store.locking import import_lock
 from store.protocol_file import RecordedProtocol, load_protocol
@@ -77,7 +78,7 @@ def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) ->
     study.require_owner("import")
     with import_lock(study), explained_full_disk():
         run = _start(study, progress)
-        with run.builder() as builder:
+        with _interruptible_until_done(run), run.builder() as builder:
             with run.archive.batch():
                 run.read_inputs(find_inputs(paths, run.protocol.protocol.source), builder.con)
             if run.new_files:
@@ -93,7 +94,7 @@ def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
     with import_lock(study), explained_full_disk():
         run = _start(study, progress)
         if run.outdated():
-            with run.builder() as builder:
+            with _interruptible_until_done(run), run.builder() as builder:
                 run.publish_with(builder)
         return run.report(started)
 
@@ -106,6 +107,17 @@ def _start(study: Study, progress: Progress) -> _Run:
     return _Run(study, protocol, progress, messages)
 
 
+@contextlib.contextmanager
+def _interruptible_until_done(run: _Run) -> Iterator[None]:
+    """Ctrl-C ends the run with nothing changed, or comes too late: then the run is done and says so."""
+    try:
+        with interruptible() as run.check_interrupted:
+            yield
+    except KeyboardInterrupt:
+        if run.release is None:
+            raise
+
+
 class _Run:
     """One run that may end in a release."""
 
@@ -113,7 +125,8 @@ class _Run:
         self.study = study
         self.protocol = protocol
         self.blinded = protocol.protocol.study.state == "blinded"
-        self.progress = progress
+        self._progress = progress
+        self.check_interrupted: Callable[[], None] = lambda: None
         self.messages = messages
         self.archive = SourceArchive(study)
         self.rows = study.ledger.read()
@@ -132,6 +145,11 @@ class _Run:
             self._folder = folder
             with ReleaseBuilder(folder / TRIAL_FILE, self.progress) as builder:
                 yield builder
+
+    def progress(self, stage: str) -> None:
+        """Say what is done now."""
+        self.check_interrupted()
+        self._progress(stage)
 
     def outdated(self) -> bool:
         if not self.releases:
@@ -243,22 +261,24 @@ class _Run:
         withheld = split_release(self._folder) if self.blinded else []
         checkpoint("built")
         self.archive.archive_bytes(self.protocol.text.encode(), unblinding=self.blinded)
-        publish(
-            self.study,
-            self._folder,
-            number,
-            self._entries(number, facts, built),
-            unblinded_entries=self._unblinded_entries(number, withheld) if self.blinded else (),
-        )
-        self.release = number
+        entries = self._entries(number, facts, built)
+        unblinded_entries = self._unblinded_entries(number, withheld) if self.blinded else []
+        self.check_interrupted()
+        with signals_held():
+            publish(self.study, self._folder, number, entries, unblinded_entries=unblinded_entries)
+            self.release = number
+            for fact, _, report in self.new_files:
+                report.count(built.counts[fact.source_id])
+            self._tidy_releases(withheld)
+
+    def _tidy_releases(self, withheld: list[Withheld]) -> None:
+        """What follows a publish; the release is there whether or not an old one can be removed."""
         if self.blinded:
             self._say_blinded(withheld)
-        for fact, _, report in self.new_files:
-            counts = built.counts[fact.source_id]
-            report.new, report.duplicate = counts.new, counts.duplicate
-            report.superseded, report.quarantined = counts.superseded, counts.quarantined
-            report.first_event, report.last_event = counts.first_event, counts.last_event
-        prune(self.study)
+        try:
+            prune(self.study)
+        except DosetrailError as error:
+            self.messages.append(f"{error.message} {error.remedy}")
 
     def _say_blinded(self, withheld: list[Withheld]) -> None:
         self.messages.extend(

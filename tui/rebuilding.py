@@ -11,6 +11,7 @@ from store.build import BuildInputs, Built, ReleaseBuilder
 from store.digest import digest_release_file
 from store.errors import UsageProblem
 from store.facts import RESTORE_RELEASE, ReleaseFact, facts_of_release, read_releases
+from store.interruption import interruptible, signals_held
 from store.ledger import Entry
 from store.locking import import_lock
 from store.protocol_file import parse_protocol
@@ -44,7 +45,7 @@ def rebuild(
     Raises ``DosetrailError``.
     """
     study.require_owner("rebuild")
-    with import_lock(study), explained_full_disk():
+    with import_lock(study), explained_full_disk(), interruptible():
         tidy_study(study)
         rows = study.ledger.read()
         release = next((fact for fact in reversed(read_releases(rows)) if number in (None, fact.number)), None)
@@ -66,15 +67,9 @@ def rebuild(
                 restored=False,
             )
             if report.same and not compare and not stored.exists():
-                restore(
-                    study,
-                    folder,
-                    Entry(
-                        RESTORE_RELEASE,
-                        f"release/{release.number:06d}",
-                        new={"file_sha256": hash_release_files(folder)},
-                    ),
-                )
+                files = {"file_sha256": hash_release_files(folder)}
+                with signals_held():
+                    restore(study, folder, Entry(RESTORE_RELEASE, f"release/{release.number:06d}", new=files))
                 report.restored = True
     return report
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from store.accounting import FileCounts
 
 PRECEDENCE = (14, 13, 130, 16, 15, 11, 10, 2, 1, 3, 4, 0)
 """Exit codes, the first that applies wins (one run, one code)."""
@@ -34,6 +37,12 @@ class FileReport:
     last_event: dt.datetime | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+
+    def count(self, counts: FileCounts) -> None:
+        """Take over the fate of the file's rows."""
+        self.new, self.duplicate = counts.new, counts.duplicate
+        self.superseded, self.quarantined = counts.superseded, counts.quarantined
+        self.first_event, self.last_event = counts.first_event, counts.last_event
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -246,9 +246,7 @@ def generate_enrolment(path: Path, *, subjects: int = 3_200) -> None:
 
 def generate_protocol(path: Path) -> None:
     """Write the protocol that maps the log and the enrolment."""
-    sites = "".join(
-        f'[[site]]\nid = "{number:02d}"\ntime_zone = "Europe/Berlin"\n\n' for number in range(1, 41)
-    )
+    sites = "".join(f'[[site]]\nid = "{number:02d}"\ntime_zone = "Europe/Berlin"\n\n' for number in range(1, 41))
     arms = "".join(
         f'[[arm]]\ncode = "{code}"\nname = "{code.title()}"\n\n[[arm.period]]\norder = 1\nelement = "{code}"\n'
         "duration_days = 540\n\n"

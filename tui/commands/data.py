@@ -52,6 +52,14 @@ def release(context: typer.Context, study: StudyOption = None, json: JsonOption 
 
 
 def _print_report(study: Study, report: ImportReport, as_json: bool) -> None:
+    from store.interruption import signals_held
+
+    # What is done cannot be interrupted any more: Ctrl-C now would print "nothing changed" over a new release.
+    with signals_held():
+        _write_report(study, report, as_json)
+
+
+def _write_report(study: Study, report: ImportReport, as_json: bool) -> None:
     from tui.output import write_command, write_json, write_lines, write_paragraph
 
     if as_json:

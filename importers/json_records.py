@@ -1,0 +1,95 @@
+"""Lists of JSON records as apps export them: an array, one object per line, or an object that holds the list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from importers.base import UnreadableFile
+from importers.dataset_json import DOCUMENT_LIMIT, top_level
+
+_HEAD_RECORDS = 25
+
+Record = dict[str, Any]
+
+
+def head_records(head: bytes, members: Iterable[str] = ()) -> list[Record]:
+    """The first complete records of a file's first bytes; empty when they start no list of records.
+
+    ``members``: names under which an object may hold the list.
+    """
+    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
+        return []
+    text = head.decode(json.detect_encoding(head), errors="replace").lstrip("\ufeff \t\r\n")
+    if text.startswith("{"):
+        whole = top_level(head)
+        for member in members:
+            held = whole.get(member)
+            if isinstance(held, list):
+                return [item for item in held[:_HEAD_RECORDS] if isinstance(item, dict)]
+            if f'"{member}"' in text[:2000]:
+                _, _, text = text.partition(f'"{member}"')
+                text = text.lstrip(" \t\r\n:")
+                break
+        else:
+            return _records(text)
+    return _records(text[1:]) if text.startswith("[") else []
+
+
+def _records(text: str) -> list[Record]:
+    decoder, position, found = json.JSONDecoder(), 0, list[Record]()
+    while len(found) < _HEAD_RECORDS:
+        while position < len(text) and text[position] in " \t\r\n,":
+            position += 1
+        try:
+            item, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return found
+        if not isinstance(item, dict):
+            return found
+        found.append(item)
+    return found
+
+
+def read_document(path: Path) -> Any:
+    """A whole JSON document, or the list of objects of a file with one per line; raises ``UnreadableFile``.
+
+    Numbers with a decimal point stay text-exact (``decimal.Decimal``).
+    """
+    from decimal import Decimal
+
+    if path.stat().st_size > DOCUMENT_LIMIT:
+        raise UnreadableFile(
+            f"The file is one JSON document of more than {DOCUMENT_LIMIT // 1024**2} MB.",
+            remedy="Export a shorter range of dates; nothing of it was taken.",
+        )
+    data = path.read_bytes()
+    text = data.decode(json.detect_encoding(data), errors="replace").lstrip("\ufeff")
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise _damaged() from error
+    try:
+        return [json.loads(line, parse_float=Decimal) for line in lines]
+    except (ValueError, RecursionError) as error:
+        raise _damaged() from error
+
+
+def _damaged() -> UnreadableFile:
+    return UnreadableFile(
+        "The JSON of the file is damaged or cut off.", remedy="Export it again; nothing of it was taken."
+    )
+
+
+def read_records(path: Path, members: Iterable[str] = ()) -> list[tuple[int, Any]]:
+    """Number (from 1) and record of every item of the list; raises ``UnreadableFile``."""
+    document = read_document(path)
+    if isinstance(document, dict):
+        document = next((document[name] for name in members if isinstance(document.get(name), list)), [document])
+    if not isinstance(document, list):
+        raise _damaged()
+    return list(enumerate(document, 1))

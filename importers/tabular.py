@@ -1,0 +1,214 @@
+"""Enrolment and adverse events from CSV or Excel, mapped by the protocol.
+
+Both are snapshots unless the protocol says otherwise. A device column in an enrolment list gives the recorded
+assignment of the device to the subject; dates of the assignment may stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from importers.base import (
+    HEAD_BYTES,
+    Ignored,
+    Parsed,
+    ReadContext,
+    Recognised,
+    SourceFile,
+    UnreadableFile,
+)
+from importers.cells import null_sql
+from importers.delimited import head_names, open_delimited
+from importers.dose_log import NO_ROWS
+from importers.doubts import refuse_doubtful
+from importers.export_time import latest_time, read_export_time, received_time
+from importers.form_dates import EARLIEST_RECORD
+from importers.mapping import Reading, RowPlan, plan_rows, reading_of
+from importers.rejects import create_rejected
+from importers.scratch import scratch_folder
+from importers.staging import StagedFile, stage_delimited, stage_relation
+from importers.times import TimeReading
+from importers.workbook import is_workbook, read_sheet
+from store.schema import Column, Table
+from store.tables_safety import ADVERSE_EVENT
+from store.tables_subject import DEVICE_ASSIGNMENT_RECORDED, SUBJECT
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_DEVICE_COLUMNS = (
+    Column("device_id", "VARCHAR", "Device handed to the subject"),
+    Column("device_start_date", "DATE", "First day the subject has the device"),
+    Column("device_end_date", "DATE", "Last day"),
+)
+ENROLMENT = replace(SUBJECT, columns=(*SUBJECT.columns, *_DEVICE_COLUMNS))
+"""Everything an enrolment list may hold: the subject and the device handed out."""
+
+Tables = dict[str, "pl.DataFrame"]
+
+
+@dataclass(frozen=True)
+class TabularImporter:
+    """Importer of one kind of list; ``tables`` turns its staged rows into frames of canonical tables."""
+
+    format: str
+    table: Table
+    accepted: tuple[str, ...]
+    required: tuple[tuple[str, str], ...]
+    """(canonical column, words where a row lacks it)."""
+    recognised_by: tuple[tuple[str, ...], ...]
+    """One column of each group must stand in the header."""
+    make_tables: Callable[[StagedFile], Tables]
+    version: int = 1
+
+    def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
+        """A list whose header has the canonical names that tell, and mostly canonical names besides."""
+        names = [column.lower() for column in _names(head)]
+        if "start_local" in names or not all(set(group) & set(names) for group in self.recognised_by):
+            return None
+        known = sum(column in self.accepted for column in names)
+        return Recognised(self.format, self.format) if known * 2 > len(names) else None
+
+    def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
+        """Canonical rows of one list; raises ``UnreadableFile``."""
+        source = context.source
+        exported, note = read_export_time(file.name, source)
+        latest = latest_time(exported, received_time(context))
+        time = TimeReading(earliest=EARLIEST_RECORD, latest=latest)
+        if source is not None:
+            time = replace(time, order=source.date_order, datetime_format=source.datetime_format)
+        reading = reading_of(source, time)
+        with _staged(self, file, reading, context) as staged:
+            try:
+                refuse_doubtful(staged, reading, file.name, ("age",))
+                device = "r.v_device_id" if "device_id" in staged.plan.cell_names else "NULL"
+                rejected = create_rejected(staged, "r.v_subject_id", device)
+                tables = self.make_tables(staged)
+                frame = context.con.sql(f'FROM "{rejected}" ORDER BY line').pl() if rejected else None
+                rows, notes = staged.rows_read, staged.plan.notes
+            finally:
+                staged.drop()
+        return Parsed(
+            format=self.format,
+            dataset=recognised.dataset,
+            mode=source.effective_mode if source else "snapshot",
+            rows_read=rows,
+            tables=tables,
+            rejected=frame,
+            exported_utc=exported,
+            notes=[*([note] if note else []), *notes, *([] if rows else [NO_ROWS])],
+        )
+
+    def plan(self, reading: Reading, header: Sequence[str], sample: Sequence[Sequence[str]]) -> RowPlan:
+        """The plan of one list; raises ``UnreadableFile`` where a column every row needs is not mapped."""
+        plan = plan_rows(self.table, self.accepted, reading, header, sample)
+        for name, words in self.required:
+            if name not in plan.cell_names:
+                raise UnreadableFile(
+                    f"No column gives {name}. Columns found: {', '.join(column for column in header if column)}.",
+                    remedy=f'Add columns.{name} = "..." to its [[source]] in protocol.toml.',
+                    missing=name,
+                )
+            plan.require(name, words)
+        return plan
+
+
+def _names(head: bytes) -> tuple[str, ...]:
+    """Column names in the first bytes; of a workbook only where they are all of it."""
+    if not is_workbook(head):
+        return head_names(head)
+    if len(head) >= HEAD_BYTES:
+        return ()
+    try:
+        return read_sheet(head, "", None).header
+    except UnreadableFile:
+        return ()
+
+
+@contextmanager
+def _staged(
+    importer: TabularImporter, file: SourceFile, reading: Reading, context: ReadContext
+) -> Iterator[StagedFile]:
+    prefix = f"stage_{file.source_id}"
+    with file.path.open("rb") as stream:
+        head = stream.read(8)
+    if not is_workbook(head):
+        with (
+            scratch_folder(context.con) as scratch,
+            open_delimited(file.path, file.name, context.source, scratch) as text,
+        ):
+            plan = importer.plan(reading, text.header, text.sample)
+            yield stage_delimited(context.con, prefix, text, plan, scratch)
+        return
+    sheet = read_sheet(file.path, file.name, context.source.sheet if context.source else None)
+    # Numbers in a workbook have a point whatever the program shows.
+    plan = importer.plan(replace(reading, decimal=".", thousands=None), sheet.header, ())
+    cells = [f"f{index}" for index in range(len(sheet.header))]
+    texts = ", ".join(f"{null_sql(cell, reading.null_values)} AS {cell}" for cell in cells)
+    context.con.register("sheet_rows", sheet.rows)
+    try:
+        relation = f"(SELECT __line, __last, {texts} FROM sheet_rows)"
+        yield stage_relation(context.con, prefix, relation, plan, len(cells), numbered=True)
+    finally:
+        context.con.unregister("sheet_rows")
+
+
+def _frame(staged: StagedFile, columns: Sequence[tuple[str, str]], condition: str = "true") -> pl.DataFrame:
+    name = f"{staged.prefix}_rows"
+    staged.create_view(name, columns, condition)
+    try:
+        rows: pl.DataFrame = staged.con.sql(f'FROM "{name}" ORDER BY line').pl()
+        return rows
+    finally:
+        staged.con.execute(f'DROP VIEW "{name}"')
+
+
+def _enrolment_tables(staged: StagedFile) -> Tables:
+    shown = staged.plan.shown()
+    devices = {column.name for column in _DEVICE_COLUMNS}
+    tables = {"subject": _frame(staged, [pair for pair in shown if pair[0] not in devices])}
+    given = dict(shown)
+    if "device_id" in given:
+        columns = [(name, given[name]) for name in ("device_id", "subject_id")]
+        for name in ("start_date", "end_date"):
+            if f"device_{name}" in given:
+                columns.append((name, given[f"device_{name}"]))
+        assigned = _frame(staged, columns, f"{given['device_id']} IS NOT NULL")
+        tables[DEVICE_ASSIGNMENT_RECORDED.name] = assigned
+    return tables
+
+
+def _event_tables(staged: StagedFile) -> Tables:
+    import polars as pl
+
+    events = _frame(staged, staged.plan.shown())
+    if "event_seq" not in events.columns:
+        staged.plan.notes.append(
+            "event_seq is not mapped: events are numbered by their order in the file within the subject, so a new "
+            "export should keep that order"
+        )
+        number = pl.int_range(1, pl.len() + 1).over("subject_id").cast(pl.String)
+        events = events.with_columns(number.alias("event_seq"))
+    return {"adverse_event": events}
+
+
+ENROLMENT_IMPORTER = TabularImporter(
+    format="enrolment",
+    table=ENROLMENT,
+    accepted=(*SUBJECT.content, *(column.name for column in _DEVICE_COLUMNS)),
+    required=(("subject_id", "the subject's identifier is missing"),),
+    recognised_by=(("subject_id",), ("arm_code", "site_id")),
+    make_tables=_enrolment_tables,
+)
+
+ADVERSE_EVENT_IMPORTER = TabularImporter(
+    format="adverse_events",
+    table=ADVERSE_EVENT,
+    accepted=ADVERSE_EVENT.content,
+    required=(("subject_id", "the subject's identifier is missing"), ("term", "the reported term is missing")),
+    recognised_by=(("subject_id",), ("term",)),
+    make_tables=_event_tables,
+)

@@ -1,0 +1,173 @@
+"""Tandem Source event JSON: the pump's own log, decoded (tconnectsync and similar readers of the Tandem Source
+service).
+
+A list of events, or an API capture that holds events and pump metadata. The event number says what it is (LID):
+20 and 21 completed boluses with requested and delivered amount (the row of the dose), 55, 59, 64, 65, 66 and 280
+their start, size and duration, joined by BolusID; 3 and 279 commanded basal rates (279 and 280 in thousandths);
+11 and 12 suspension with its reason and resumption; 13 and 14 clock changes; 33 cartridge, 61 cannula and 63
+tubing fills (exclude_reason fill); 4, 5, 6 alerts and alarms; 16 and 256, 372, 399, 480, 198 glucose (mg/dL, as
+the dictionary states); 48 carbohydrates; 229 and 230 modes; 53 the pump was switched off, which stops its clock.
+
+``seq`` orders events across clock changes and is the native key of events; boluses are keyed by BolusID (two
+bytes, years of boluses). Event 20 rounds to 0.01 U what event 280 asked in thousandths, so half a step is no
+difference. Times are local to the pump. A stated offset of zero is not believed, readers stamp local time with
+it; another offset, or ``estimatedDateTime`` beside ``pumpDateTime``, gives UTC. Persons in an API capture are not
+read.
+
+No data of the study, counted in the notes: running totals, connections, settings, log housekeeping. Rows are
+numbered as the events stand in the file. Dictionary: tconnectsync events.json.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.device_log import DeviceLog
+from importers.json_records import read_document
+from importers.tandem_source_rows import add_events
+
+FORMAT = "tandem_source"
+
+_SIGNS = (b'"LID_', b'"tconnectDeviceId"', b'"pumpDateTime"', b'"pump_event_metadata_response"')
+_DICTIONARY = re.compile(rb'"events"\s*:\s*\{\s*"\d+"\s*:\s*\{\s*"name"\s*:\s*"LID_')
+_PERSONS = ("patientName", "pumper", "firstName", "account", "jwt")
+
+
+@dataclass(frozen=True)
+class PumpEvent:
+    """One event: its place in the file, number, order, times and its values by plain lower-case name."""
+
+    line: int
+    number: int
+    seq: int
+    at: dt.datetime
+    values: Mapping[str, Any]
+    utc: dt.datetime | None = None
+    offset_min: int | None = None
+
+    def number_of(self, *names: str) -> Decimal | None:
+        """First of the values that is a number, six places."""
+        from importers.vendor_text import read_amount
+
+        return next((found for name in names if (found := read_amount(self.values.get(name))) is not None), None)
+
+    def text_of(self, *names: str) -> str | None:
+        return next((str(self.values[name]) for name in names if self.values.get(name) not in (None, "")), None)
+
+
+class TandemSourceImporter:
+    """Importer of Tandem Source events."""
+
+    format = FORMAT
+    version = 1
+
+    def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
+        start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if start not in (b"{", b"[") or not any(sign in head for sign in _SIGNS):
+            return None
+        if _DICTIONARY.search(head):
+            return Ignored("describes pump events, holds none")
+        return Recognised(FORMAT, FORMAT)
+
+    def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
+        """Canonical rows of one file; raises ``UnreadableFile`` when it is no JSON or holds no events."""
+        log = DeviceLog(file, recognised, context)
+        data = read_document(file.path)
+        found = list(_find_events(data))
+        if not found:
+            raise UnreadableFile("The file holds no pump events.", remedy="Export the events; nothing of it was taken.")
+        events = [event for line, raw in enumerate(found, start=1) if (event := _read_event(line, raw, log))]
+        add_events(events, _metadata(data), log)
+        log.date_by_newest_row()
+        return log.parsed()
+
+
+def _find_events(data: Any) -> Iterator[Mapping[str, Any]]:
+    """Every event, wherever it stands: in a list, or by name in a capture. Branches about persons are not entered."""
+    if isinstance(data, list):
+        for entry in data:
+            yield from _find_events(entry)
+    elif isinstance(data, dict):
+        if _is_event(data):
+            yield data
+            return
+        for key, value in data.items():
+            if not str(key).startswith(_PERSONS) and isinstance(value, (dict, list)):
+                yield from _find_events(value)
+
+
+def _is_event(data: Mapping[str, Any]) -> bool:
+    timed = any(key in data for key in ("event_timestamp", "timestamp", "pumpDateTime", "raw_event"))
+    return timed and any(key in data for key in ("ID", "id", "event_id", "eventId", "NAME"))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _read_event(line: int, raw: Mapping[str, Any], log: DeviceLog) -> PumpEvent | None:
+    inner = raw.get("raw_event") or {}
+    values = {_plain(key): value for key, value in raw.items() if not isinstance(value, (dict, list))}
+    values |= {_plain(key): value for key, value in (raw.get("data") or raw.get("eventProperties") or {}).items()}
+    number = raw.get("ID", inner.get("id", raw.get("event_id", raw.get("eventId", raw.get("id")))))
+    seq = inner.get("seqNum", raw.get("seq", raw.get("sequenceNumber", raw.get("seqNum"))))
+    if seq is None and "ID" in raw:
+        seq = raw.get("event_id")
+    stamp = raw.get("pumpDateTime") or raw.get("event_timestamp") or raw.get("timestamp") or inner.get("timestamp")
+    shown = {"id": number, "seq": seq, "timestamp": stamp}
+    try:
+        moment = dt.datetime.fromisoformat(str(stamp))
+    except ValueError:
+        log.reject(line, "bad_date", "the event has no readable time", field="timestamp", value=str(stamp), raw=shown)
+        return None
+    if not str(number).isdigit() or not str(seq).isdigit():
+        log.reject(line, "missing_value", "the event has no number or no sequence number", field="id", raw=shown)
+        return None
+    local, utc, offset = _times(moment, raw.get("estimatedDateTime"), log)
+    return PumpEvent(line, int(str(number)), int(str(seq)), local, values, utc, offset)
+
+
+def _times(moment: dt.datetime, estimated: Any, log: DeviceLog) -> tuple[dt.datetime, dt.datetime | None, int | None]:
+    local = moment.replace(tzinfo=None)
+    if estimated:
+        try:
+            utc = dt.datetime.fromisoformat(str(estimated)).astimezone(dt.UTC).replace(tzinfo=None)
+        except ValueError:
+            return local, None, None
+        return local, utc, round((local - utc).total_seconds() / 60)
+    offset = moment.utcoffset()
+    if offset is None:
+        return local, None, None
+    if not offset:
+        log.note("Times are stamped with an offset of zero; they are taken as the pump's local time.")
+        return local, None, None
+    return local, local - offset, int(offset.total_seconds() // 60)
+
+
+def _metadata(data: Any) -> list[dict[str, str]]:
+    """Serial number and model of each pump the capture describes."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    stack = [data]
+    while stack:
+        entry = stack.pop()
+        if isinstance(entry, list):
+            stack.extend(entry)
+        elif isinstance(entry, dict):
+            serial = entry.get("serialNumber")
+            if isinstance(serial, str) and serial:
+                for key in ("modelName", "modelNumber", "softwareVersion", "partNumber"):
+                    if isinstance(entry.get(key), str):
+                        found[serial].setdefault(key, entry[key])
+                found[serial]["serialNumber"] = serial
+            stack.extend(value for value in entry.values() if isinstance(value, (dict, list)))
+    return list(found.values())
+
+
+IMPORTER = TandemSourceImporter()

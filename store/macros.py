@@ -1,0 +1,56 @@
+"""Table macros of a release: the rows of table ``result`` that `dosetrail summary` prints, called like a function.
+
+``FROM dose_accuracy(population := 'safety', by := 'firmware')``. Nothing is computed: a macro selects. It reads
+tables only, because EXPORT DATABASE writes macros before views. In a file attached beside others a macro needs
+``USE name`` first (a view does not).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALL = "ALL"
+"""Value of ``by`` that asks for the overall figures and every breakdown."""
+
+
+@dataclass(frozen=True)
+class Macro:
+    """One macro: the family of results (result.analysis) it selects from."""
+
+    name: str
+    analysis: str
+    subject: str
+
+    @property
+    def comment(self) -> str:
+        return (
+            f"{self.subject}: the rows of table result with analysis = {self.analysis}, as `dosetrail summary` has "
+            "them. population: NULL for every population; by: NULL for figures that are not broken down, the name "
+            f"of a breakdown (result.by), or {ALL} for both"
+        )
+
+    def create_sql(self) -> str:
+        return (
+            f'CREATE MACRO {self.name}(population := NULL, "by" := NULL) AS TABLE '
+            f"SELECT r.* FROM result r WHERE r.analysis = '{self.analysis}' "
+            "AND (population IS NULL OR r.population = population) "
+            f"""AND ("by" = '{ALL}' OR r."by" IS NOT DISTINCT FROM "by")"""
+        )
+
+
+MACROS: tuple[Macro, ...] = (
+    Macro("dose_accuracy", "accuracy", "Dose accuracy by arm"),
+    Macro("compliance", "compliance", "Compliance by arm"),
+    Macro("adverse_event_incidence", "adverse_events", "Adverse events by arm: incidence, rates and time to first"),
+    Macro("exposure_summary", "exposure", "Exposure by arm"),
+    Macro("enrolment_summary", "enrolment", "Enrolment, populations, demographics and disposition by arm"),
+)
+
+
+def macro_sql() -> list[str]:
+    """Statements that create every macro with its comment."""
+    statements: list[str] = []
+    for macro in MACROS:
+        comment = macro.comment.replace("'", "''")
+        statements += [macro.create_sql(), f"COMMENT ON MACRO TABLE {macro.name} IS '{comment}'"]
+    return statements

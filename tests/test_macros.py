@@ -1,0 +1,74 @@
+"""Table macros of a release: the rows `dosetrail summary` is made of, and nothing computed anew."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import pytest
+from trial_releases import AUTOINJECTOR, PILOT, release_file
+
+from analysis.json_text import json_document
+from store.macros import MACROS
+from tui.cli import run
+
+FAMILIES = {macro.name: macro.analysis for macro in MACROS}
+TRIALS = (AUTOINJECTOR, PILOT)
+
+
+def records(trial: str, sql: str) -> list[dict[str, Any]]:
+    """Rows as `summary --json` writes them, from a bare read-only connection."""
+    with duckdb.connect(str(release_file(trial).resolve()), read_only=True) as con:
+        result = con.execute(sql)
+        names = [column[0] for column in result.description or ()]
+        found = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    written: list[dict[str, Any]] = json.loads(json_document({"rows": found}))["rows"]
+    return written
+
+
+def summary(trial: str, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    study = release_file(trial).parents[1]
+    assert run(("summary", *words, "--study", str(study), "--json")) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["rows"]
+    return rows
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("macro", FAMILIES)
+def test_a_macro_gives_the_rows_of_the_summary(trial: str, macro: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = summary(trial, capsys, FAMILIES[macro].replace("_", "-"))
+    assert records(trial, f"FROM {macro}(by := 'ALL')") == printed
+    overall = [row for row in printed if row["by"] is None]
+    assert records(trial, f"FROM {macro}()") == overall and overall
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("macro", FAMILIES)
+def test_a_macro_selects_by_population_and_breakdown(
+    trial: str, macro: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = summary(trial, capsys, FAMILIES[macro].replace("_", "-"))
+    for population in {row["population"] for row in printed}:
+        of_population = [row for row in printed if row["population"] == population]
+        call = f"FROM {macro}(population := '{population}', by := "
+        assert records(trial, f"{call} 'ALL')") == of_population
+        for by in {row["by"] for row in of_population}:
+            name = "NULL" if by is None else "'" + by.replace("'", "''") + "'"
+            assert records(trial, f"{call} {name})") == [row for row in of_population if row["by"] == by]
+
+
+def test_what_is_not_there_gives_no_rows() -> None:
+    assert records(AUTOINJECTOR, "FROM dose_accuracy(population := 'safety', by := 'firmware')") == []
+    assert records(AUTOINJECTOR, "FROM compliance('nobody')") == []
+
+
+def test_every_macro_says_what_it_gives() -> None:
+    with duckdb.connect(str(release_file(PILOT).resolve()), read_only=True) as con:
+        found = dict(
+            con.execute(
+                "SELECT function_name, comment FROM duckdb_functions() WHERE function_type = 'table_macro' "
+                "AND NOT internal"
+            ).fetchall()
+        )
+    assert found == {macro.name: macro.comment for macro in MACROS}
