@@ -76,7 +76,9 @@ def import_carelink_legacy(text: VendorText, sections: list[Section], log: Devic
 
     first = sections[0]
     preamble = read_preamble(text, first.separator, first.header_line)
-    rows = add_times(pl.concat([_read(text, section, log) for section in sections]), log)
+    read = pl.concat([_read(text, section, log) for section in sections])
+    # The American site writes 4/11/15, month first; the European ones 11-04-2015 or 11.04.2015.
+    rows = add_times(read, log, default="MDY" if read["date"].head(1).str.contains("/").any() else "DMY")
     if rows.is_empty():
         return
     log.exported_utc = _exported(preamble, log)

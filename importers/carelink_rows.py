@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from importers.base import UnreadableFile
 from importers.vendor_csv import VendorText, read_section
-from importers.vendor_dates import clock_expr, day_expr, find_order, moment_expr
+from importers.vendor_dates import Order, clock_expr, day_expr, find_order, moment_expr
 from importers.vendor_text import amount_expr, duration_expr, find_columns, glucose_unit, integer_text_expr, number_expr
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _check_columns(section: Section, wanted: dict[str, int]) -> None:
         )
 
 
-def add_times(rows: pl.DataFrame, log: DeviceLog) -> pl.DataFrame:
+def add_times(rows: pl.DataFrame, log: DeviceLog, *, default: Order | None = None) -> pl.DataFrame:
     """Rows with ``at`` (local time), ``seq``, typed numbers; rows whose date, time or numbers cannot be read are
     rejected.
     """
@@ -128,7 +128,7 @@ def add_times(rows: pl.DataFrame, log: DeviceLog) -> pl.DataFrame:
 
     dates = rows["date"].unique().drop_nulls().to_list()
     news = rows["new_time"].unique().drop_nulls().to_list()
-    order = find_order([*dates, *news], stated=log.stated_order(), default=None)
+    order = find_order([*dates, *news], stated=log.stated_order(), default=default)
     rows = rows.with_columns(
         day=day_expr("date", rows["date"], order),
         clock=clock_expr("time", rows["time"]),

@@ -208,6 +208,12 @@ def _amount_failures(name: str, label: str, decimal: str, *, whole: bool) -> tup
             rf"n_{name} IS NULL AND t_{name} IS NULL AND regexp_full_match(r_{name}, '\s*[+-]?\d*\{other}\d+\s*')",
             doubt="other_decimal_sign",
         ),
+        Check(
+            name,
+            "bad_number",
+            f'{label}: no number; if "{other}" groups thousands in this file, set thousands = "{other}" in its [[source]]',
+            rf"n_{name} IS NULL AND t_{name} IS NULL AND contains(r_{name}, '{other}')",
+        ),
         Check(name, "bad_number", f"{label}: no number", f"n_{name} IS NULL AND t_{name} IS NULL"),
         Check(name, "bad_number", f"{label}: the number does not fit; it needs {limit}"),
     )

@@ -26,9 +26,10 @@ FORMAT = "hl7_pcd"
 
 _KINDS = {"ORU^R01": "PCD-01", "RGV^O15": "PCD-03", "ORU^R40": "PCD-04", "ORU^R42": "PCD-10"}
 _REASONS = (("occl", "occlusion"), ("empty", "empty"), ("power", "power"), ("paus", "user"), ("user", "user"))
-_SENT_FIRST = "Primary"
+_FIRST_SOURCE = "Primary"
 
 Metrics = dict[str, Metric]
+_NOT_STARTED: tuple[Moment | None, Metrics] = (None, {})
 
 
 def _text(data: bytes) -> str:
@@ -100,17 +101,17 @@ class _Pumps:
         named = roles["event_source"].text if "event_source" in roles else ""
         source = ".".join(named.split(".")[:3])
         channel = metrics.get(source) or next((one for one in metrics.values() if "label" in one), {})
-        label = channel["label"].text if "label" in channel else _SENT_FIRST
+        label = channel["label"].text if "label" in channel else _FIRST_SOURCE
         slot = (str(base["device_id"]), label)
         if "DELIV_START" in condition:
             self.started[slot] = (moment, channel)
-            program = {role: f"{one.text} {one.unit}" for role, one in channel.items() if one.unit}
-            self._event(base, moment, "delivery_start", code=_SHORT["start"], detail=json.dumps(program))
+            shown = {role: f"{one.text} {one.unit}" for role, one in channel.items() if one.unit}
+            self._event(base, moment, "delivery_start", code="MDC_EVT_PUMP_DELIV_START", detail=json.dumps(shown))
             return
         if "DELIV_STOP" not in condition and "DELIV_COMP" not in condition:
             self._event(base, moment, "pump_event", code=condition.rpartition("^")[0].rpartition("^")[2] or None)
             return
-        start, program = self.started.pop(slot, (None, Metrics()))
+        start, program = self.started.pop(slot, _NOT_STARTED)
         given = _amounts(channel, program)
         if given is None:
             words = "the end of an infusion without the volume given"
@@ -130,7 +131,7 @@ class _Pumps:
             **given,
             "kind": "infusion_segment",
             "shape": "continuous",
-            "channel": None if label == _SENT_FIRST else label,
+            "channel": None if label == _FIRST_SOURCE else label,
             "drug": channel["drug"].text if "drug" in channel else program["drug"].text if "drug" in program else None,
             "end_local": moment.local,
             "end_utc": moment.utc,
@@ -179,13 +180,10 @@ class _Pumps:
     def finish(self) -> None:
         if self.started:
             self.log.note(
-                f"{len(self.started)} infusions start and do not end in this file; their doses come with the message that "
-                "ends them."
+                f"{len(self.started)} infusions start and do not end in this file; "
+                "their doses come with the message that ends them."
             )
         self.rows.flush()
-
-
-_SHORT = {"start": "MDC_EVT_PUMP_DELIV_START"}
 
 
 def _amounts(end: Metrics, start: Metrics) -> dict[str, Any] | None:

@@ -134,7 +134,8 @@ class Message:
                 parts = one.components(18)
                 number = parts[0] or (parts[2] if len(parts) > 2 else "")
                 maker = parts[3] if len(parts) > 3 and parts[3] not in ("EUI-64", "ISO") else None
-                if number:
+                # An EUI-64 whose last ten digits are zero names a company, no device.
+                if number and not number.endswith("0" * 10):
                     return number, maker
         return None
 

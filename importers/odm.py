@@ -147,7 +147,7 @@ def _records(stream: OdmStream) -> tuple[list[EdcRecord], list[tuple[int, str, s
             number = record.line
             if form.is_whole or not stream.is_transactional:
                 records.append(record)
-            else:
+            elif any(form.groups.values()):
                 message = "changes a form that this file does not insert whole; import a snapshot of the study"
                 faults.append((record.line, "missing_value", message))
     for words in stream.lost_removals:

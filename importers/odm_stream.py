@@ -1,6 +1,6 @@
 """The elements of a CDISC ODM file as they stream by: metadata that explains the items, and the items that are wanted.
 
-Only wanted items are kept, so memory grows with what the protocol maps; names, signatures, audit records and files in
+Only wanted items are kept, and one small entry per form; names, signatures, audit records and files in
 Base64 are passed over.
 """
 
@@ -209,7 +209,9 @@ class OdmStream(ContentHandler):
         outer = self._actions.get(ELEMENTS[depth - 1], "") if depth else ""
         # What stands in a removed element is removed with it.
         self._actions[local] = "Remove" if outer == "Remove" else action or outer
-        self.attributes.update(f"{local}.{name}" for name in found)
+        self.attributes.update(
+            f"{local}.{name}" for name in found if local != "ItemGroupData" or name == "ItemGroupRepeatKey"
+        )
         self._is_empty[local] = True
         for around in ELEMENTS[:depth]:
             self._is_empty[around] = False

@@ -9,8 +9,11 @@ from importers import (
     edc_forms,
     fhir,
     glooko,
+    hl7_pcd,
+    jaeb,
     loop_doses,
     nightscout,
+    novopen,
     odm,
     redcap,
     sdtm,
@@ -37,6 +40,9 @@ FORMATS: tuple[Importer, ...] = (
     edc_forms.IMPORTER,
     tidepool.IMPORTER,
     fhir.IMPORTER,
+    hl7_pcd.IMPORTER,
+    novopen.IMPORTER,
+    jaeb.IMPORTER,
 )  # fmt: skip
 
 

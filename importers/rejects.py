@@ -17,7 +17,7 @@ _BATCH = 50_000
 
 
 def create_rejected(staged: StagedFile, subject: str = "NULL", device: str = "NULL") -> str | None:
-    """Create ``<prefix>_rejected`` with the columns of REJECTED_COLUMNS; returns its name, None where no row is rejected.
+    """Create ``<prefix>_rejected`` with the columns of REJECTED_COLUMNS; returns its name, None where none is rejected.
 
     ``subject`` and ``device`` are SQL over stored aliases.
     """

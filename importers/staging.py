@@ -271,7 +271,7 @@ def _number_lines(staged: StagedFile, first: int, missing: Sequence[int]) -> Non
             f"""
             CREATE OR REPLACE TEMP TABLE "{table}" AS
             WITH shifts AS (
-                SELECT line - {first} - (rowread_number() OVER (ORDER BY line) - 1) AS position FROM missing_lines
+                SELECT line - {first} - (row_number() OVER (ORDER BY line) - 1) AS position FROM missing_lines
             ), breaks AS (
                 SELECT position >> {_BLOCK_BITS} AS block, list(position) AS positions FROM shifts GROUP BY ALL
             ), blocks AS (

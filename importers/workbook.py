@@ -67,7 +67,7 @@ def read_sheet(path: Path | bytes, name: str, sheet: str | None) -> Sheet:
     if len(filled) > 1:
         raise UnreadableFile(
             f"{name} has several sheets with content: {', '.join(filled)}.",
-            remedy=f'Name the one to read in its [[source]] in protocol.toml: sheet = "{next(iter(filled))}", for example.',
+            remedy=f'Name the one to read in its [[source]]: sheet = "{next(iter(filled))}", for example.',
             sheets=", ".join(filled),
         )
     if not filled:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pump_logs import assert_accounted, everything, parse, parse_file, rejected, rows, stored, total
 
-from importers.base import Parsed, UnreadableFile
+from importers.base import Parsed
 from importers.carelink import IMPORTER
 
 COLUMNS = (
@@ -208,13 +208,15 @@ def test_trap_15_translated_headings_are_read_by_position(tmp_path: Path) -> Non
     assert any("read by their position" in note for note in parsed.notes)
 
 
-def test_unknown_table_is_refused(tmp_path: Path) -> None:
-    columns = tuple(name for name in COLUMNS[:-1]) + ("Something",)
-    text = (
-        table([dose("4/11/15 08:00:00", 5.4, 5.3)], columns).replace("Raw-Type", "Art").replace("Index,", "Index,X,", 1)
-    )
-    with pytest.raises(UnreadableFile):
-        parse(IMPORTER, tmp_path, text)
+def test_unknown_table_is_not_taken() -> None:
+    text = table([dose("4/11/15 08:00:00", 5.4, 5.3)], ("Index", *(f"Kolom {place}" for place in range(1, 39))))
+    assert IMPORTER.recognise("export.csv", text.encode()) is None
+
+
+@pytest.mark.parametrize(("day", "expected"), [("4/11/15", (4, 11)), ("04-11-2015", (11, 4)), ("13/11/15", (11, 13))])
+def test_trap_18_order_of_day_and_month(tmp_path: Path, day: str, expected: tuple[int, int]) -> None:
+    (row,) = rows(read(tmp_path, [dose(f"{day} 08:00:00", 1.0, 1.0)]))
+    assert (row["start_local"].month, row["start_local"].day) == expected
 
 
 LEGACY = "data/devices/carelink_legacy/indigestion_{}_{}"

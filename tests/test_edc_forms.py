@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
+import edc_files
 import pytest
 import xlsxwriter
+from edc_files import check_account, rejected, rows
 
-from importers.base import Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.base import Recognised, UnreadableFile
 from importers.discover import find_inputs
 from importers.edc_forms import IMPORTER
-from store.protocol import Protocol, Source, StudySection
 
 PEOPLE = ("Dale Quinn", "quinn@example.org")
 CASTOR = {
@@ -27,20 +26,7 @@ CASTOR = {
 }
 
 
-def source(columns: dict[str, str], **keys: Any) -> Source:
-    return Source.model_validate({"name": "edc", "pattern": "*", "format": "edc_forms", "columns": columns, **keys})
-
-
-def read(path: Path, columns: dict[str, str], **keys: Any) -> Parsed:
-    file = SourceFile(path, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-    context = ReadContext(Protocol(study=StudySection(id="S")), source(columns, **keys), duckdb.connect())
-    return IMPORTER.parse(file, Recognised("edc_forms", "edc"), context)
-
-
-def rows(parsed: Parsed, table: str, *columns: str) -> list[tuple[Any, ...]]:
-    frame = parsed.tables[table]
-    assert isinstance(frame, pl.DataFrame)
-    return list(frame.select(*columns).iter_rows())
+read = partial(edc_files.read, IMPORTER)
 
 
 def workbook(path: Path, **sheets: list[list[Any]]) -> Path:
@@ -73,11 +59,10 @@ def test_a_castor_study_as_csv(tmp_path: Path) -> None:
         ("110001", "AMS", "A", dt.date(2024, 4, 3), "M", 2),
         ("110002", "AMS", None, dt.date(2024, 4, 28), "F", 3),
     ]
-    assert isinstance(parsed.rejected, pl.DataFrame)
-    bad = parsed.rejected.row(0, named=True)
+    (bad,) = rejected(parsed)
     assert (bad["line"], bad["reason"], bad["subject_id"]) == (4, "bad_date", "110003")
     assert not [word for word in PEOPLE if word in f"{bad}{parsed.notes}"]
-    found = find_inputs([path], [source(CASTOR)])[0]
+    found = find_inputs([path], [edc_files.source(IMPORTER, CASTOR)])[0]
     assert found.recognised == Recognised("edc_forms", "edc")
 
 
@@ -122,13 +107,12 @@ def test_every_sheet_is_a_form(tmp_path: Path) -> None:
         ("Adverse events/1", "Rash", "2024-06-01T08:30:00"),
         ("Adverse events/2", "Fever", None),
     ]
-    assert isinstance(parsed.rejected, pl.DataFrame)
-    bad = parsed.rejected.row(0, named=True)
+    (bad,) = rejected(parsed)
     assert (bad["reason"], bad["value"]) == ("bad_date", "soon")
     assert '"sheet": "Adverse events"' in bad["raw"] and '"row": "6"' in bad["raw"]
     assert "sheets without the column Participant Id were not read: Field options" in parsed.notes
-    lines = {line for table in parsed.tables for (line,) in rows(parsed, table, "line")} | {bad["line"]}
-    assert parsed.rows_read == len(lines) == 5
+    assert parsed.rows_read == 5
+    check_account(parsed)
     assert not [word for word in PEOPLE if word in f"{parsed}{bad}"]
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import hashlib
 import re
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import polars as pl
+import edc_files
 import pytest
+from edc_files import check_account, columns_of, rejected, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importers.base import HEAD_BYTES, Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers import redcap
+from importers.base import HEAD_BYTES, Ignored, Recognised, UnreadableFile
 from importers.discover import find_inputs
 from importers.odm import IMPORTER
-from store.protocol import Protocol, Source, StudySection
 
 PEOPLE = ("Dale", "Quinn", "quinn@example.org", "1983-09-23")
 NAMESPACE = "http://www.cdisc.org/ns/odm/v1.3"
@@ -62,29 +61,13 @@ def item(oid: str, value: str) -> str:
     return f'<ItemData ItemOID="{oid}" Value="{value}"/>'
 
 
-def read(path: Path, columns: dict[str, str] | None, **keys: Any) -> Parsed:
-    entry = {"name": "edc", "pattern": "*", "format": "odm", "columns": columns or {}, **keys}
-    source = Source.model_validate(entry) if columns is not None else None
-    file = SourceFile(path, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-    context = ReadContext(Protocol(study=StudySection(id="S")), source, duckdb.connect())
-    return IMPORTER.parse(file, Recognised("odm", "edc"), context)
+read = partial(edc_files.read, IMPORTER)
 
 
 def written(folder: Path, text: str, name: str = "data.xml") -> Path:
     path = folder / name
     path.write_text(text)
     return path
-
-
-def rows(parsed: Parsed, table: str, *columns: str) -> list[tuple[Any, ...]]:
-    frame = parsed.tables[table]
-    assert isinstance(frame, pl.DataFrame)
-    return list(frame.select(*columns).iter_rows())
-
-
-def rejected(parsed: Parsed) -> list[dict[str, Any]]:
-    assert isinstance(parsed.rejected, pl.DataFrame)
-    return list(parsed.rejected.iter_rows(named=True))
 
 
 @pytest.mark.external
@@ -128,8 +111,6 @@ def test_a_snapshot_of_two_subjects(shared: Path) -> None:
     ],
 )
 def test_redcap_projects_agree_with_their_csv(shared: Path, name: str, subjects: int, columns: dict[str, str]) -> None:
-    from test_redcap import read as read_csv
-
     folder = shared / "data/enrolment" / name
     found = {one.name: one for one in find_inputs([folder / "project.xml"])}
     assert found["project.xml"].recognised == Recognised("odm", "odm")
@@ -139,22 +120,16 @@ def test_redcap_projects_agree_with_their_csv(shared: Path, name: str, subjects:
     field = (folder / "data.csv").read_text().split(",")[0]
     plain = {key: value.removeprefix("Form.bp.") for key, value in columns.items()} | {"subject_id": field}
     decoded = {"values": {"sex": {"0": "Female", "1": "Male"}}} if "sex" in columns else {}
-    csv = read_csv(folder / "data.csv", plain, **decoded)
+    csv = edc_files.read(redcap.IMPORTER, folder / "data.csv", plain, **decoded)
     assert set(xml.tables) == set(csv.tables)
     for table in xml.tables:
         wanted = [
             "subject_id",
-            *(key.rpartition(".")[2] for key in columns if key.rpartition(".")[2] in _columns(csv, table)),
+            *(key.rpartition(".")[2] for key in columns if key.rpartition(".")[2] in columns_of(csv, table)),
         ]
         assert rows(xml, table, *wanted) == rows(csv, table, *wanted)
     first = next(iter(xml.tables))
     assert len({subject for (subject,) in rows(xml, first, "subject_id")}) == subjects
-
-
-def _columns(parsed: Parsed, table: str) -> list[str]:
-    frame = parsed.tables[table]
-    assert isinstance(frame, pl.DataFrame)
-    return frame.columns
 
 
 def test_codes_are_decoded_unless_the_protocol_maps_them(tmp_path: Path) -> None:
@@ -246,6 +221,32 @@ def test_transactions_are_carried_out_in_order(tmp_path: Path) -> None:
     assert parsed.mode == "increment"
     assert parsed.rows_read == 5
     assert "1 items are stated as null" in parsed.notes
+    check_account(parsed)
+
+
+def test_what_stands_in_a_subject_is_inserted_and_removed_with_it(tmp_path: Path) -> None:
+    def whole(subject: str, action: str) -> str:
+        return form(subject, item("I.SEX", "1")).replace("<SubjectData", f'<SubjectData TransactionType="{action}"')
+
+    data = whole("1", "Insert") + whole("2", "Insert") + whole("2", "Remove")
+    parsed = read(written(tmp_path, odm(data, kind="Transactional")), {"sex": "I.SEX"})
+    assert rows(parsed, "subject", "subject_id", "sex") == [("1", "Woman")]
+    assert not rejected(parsed)
+
+
+def test_forms_of_one_event_are_one_visit_unless_their_days_differ(tmp_path: Path) -> None:
+    day = ["2024-01-02", "2024-01-02", "2024-01-09"]
+    data = "".join(form("1", item("I.DAY", one), oid=f"F.{number}") for number, one in enumerate(day))
+    parsed = read(written(tmp_path, odm(data)), {"visit.start_date": "I.DAY"})
+    assert rows(parsed, "visit", "start_date", "line") == [(dt.date(2024, 1, 2), 1), (dt.date(2024, 1, 9), 3)]
+    check_account(parsed)
+
+
+def test_a_change_to_a_form_that_is_not_mapped_is_no_matter(tmp_path: Path) -> None:
+    data = form("1", item("I.SEX", "1"), action="Insert") + form("1", item("I.X", "9"), action="Update", oid="F.X")
+    parsed = read(written(tmp_path, odm(data, kind="Transactional")), {"sex": "I.SEX"})
+    assert rows(parsed, "subject", "sex") == [("Woman",)]
+    assert not rejected(parsed)
 
 
 def test_audit_records_signatures_and_people_are_passed_over_and_counted(tmp_path: Path) -> None:
@@ -279,6 +280,7 @@ def test_audit_records_signatures_and_people_are_passed_over_and_counted(tmp_pat
             odm("").replace("<ODM", '<!DOCTYPE ODM [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><ODM', 1),
             "document type or entities",
         ),
+        (odm("").replace("<ODM", "<!DOCTYPE ODM [<!ELEMENT ODM ANY>]><ODM", 1), "document type or entities"),
         (odm("").replace("<ODM", '<!DOCTYPE ODM SYSTEM "file:///etc/passwd"><ODM', 1), "document type or entities"),
         (odm("").replace('<ClinicalData StudyOID="S1" MetaDataVersionOID="M1"></ClinicalData>', ""), "no ClinicalData"),
     ],

@@ -3,55 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import duckdb
-import polars as pl
+import edc_files
 import pytest
+from edc_files import check_account, columns_of, rejected, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from studies import new_study
 
-from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.base import Ignored, Recognised, UnreadableFile
 from importers.discover import find_inputs
 from importers.redcap import IMPORTER
-from store.protocol import Protocol, Source, StudySection
+from tui.pipeline import import_paths
 
 PEOPLE = ("Nutting", "nutty@mouse.com", "Dale", "Quinn", "quinn@example.org", "1983-09-23")
 
 
-def read(path: Path, columns: dict[str, str] | None, **keys: Any) -> Parsed:
-    entry = {"name": "edc", "pattern": "*", "format": "redcap", "columns": columns or {}, **keys}
-    source = Source.model_validate(entry) if columns is not None else None
-    file = SourceFile(path, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-    context = ReadContext(Protocol(study=StudySection(id="S")), source, duckdb.connect())
-    return IMPORTER.parse(file, Recognised("redcap", "edc"), context)
+read = partial(edc_files.read, IMPORTER)
 
 
 def written(folder: Path, *lines: str, name: str = "data.csv") -> Path:
     path = folder / name
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def rows(parsed: Parsed, table: str, *columns: str) -> list[tuple[Any, ...]]:
-    frame = parsed.tables[table]
-    assert isinstance(frame, pl.DataFrame)
-    return list(frame.select(*columns).iter_rows())
-
-
-def rejected(parsed: Parsed) -> list[dict[str, Any]]:
-    assert isinstance(parsed.rejected, pl.DataFrame)
-    return list(parsed.rejected.iter_rows(named=True))
-
-
-def check_account(parsed: Parsed) -> None:
-    """No line stands in a table and among the rejected, and both together are the rows read."""
-    kept = {line for table in parsed.tables for (line,) in rows(parsed, table, "line")}
-    refused = {row["line"] for row in rejected(parsed)} if parsed.rejected is not None else set()
-    assert not kept & refused
-    assert parsed.rows_read == len(kept | refused)
 
 
 @pytest.mark.external
@@ -132,10 +108,8 @@ def test_five_hundred_people_without_a_name(shared: Path) -> None:
     parsed = read(path, {"subject_id": "record_id", "sex": "gender"}, values={"sex": {"0": "F", "1": "M"}})
     assert parsed.rows_read == 500
     assert parsed.notes == ["10 fields are not mapped and not read"]
-    frame = parsed.tables["subject"]
-    assert isinstance(frame, pl.DataFrame)
-    assert set(frame.columns) == {"subject_id", "sex", "line"}
-    assert frame.get_column("sex").is_in(["F", "M"]).all()
+    assert set(columns_of(parsed, "subject")) == {"subject_id", "sex", "line"}
+    assert {sex for (sex,) in rows(parsed, "subject", "sex")} == {"F", "M"}
 
 
 @pytest.mark.external
@@ -282,6 +256,37 @@ def test_lists_of_fields_events_and_arms_hold_no_records() -> None:
     assert IMPORTER.recognise("x.csv", b"subject_id,start_local,kind\n1,2,3\n") is None
 
 
+def test_an_import_accounts_for_every_record_that_is_mapped(tmp_path: Path) -> None:
+    """Two subjects with a visit each, one record whose day does not exist, one that holds nothing new."""
+    study = new_study(
+        tmp_path / "study",
+        """
+        [study]
+        id = "S"
+        [[source]]
+        name = "forms"
+        pattern = "data.csv"
+        format = "redcap"
+        [source.columns]
+        subject_id = "record_id"
+        "visit.start_date" = "day"
+        sex = "sex"
+        """,
+    )
+    path = written(
+        tmp_path,
+        "record_id,redcap_event_name,last_name,day,sex",
+        f"1,a_arm_1,{PEOPLE[0]},2024-01-02,F",
+        f"1,b_arm_1,{PEOPLE[0]},,F",
+        f"2,a_arm_1,{PEOPLE[2]},2024-01-03,M",
+        f"2,b_arm_1,{PEOPLE[2]},2024-02-30,M",
+    )
+    report = import_paths(study, [path]).files[0]
+    assert (report.status, report.dataset) == ("imported", "forms")
+    counts = (report.read, report.new, report.duplicate, report.superseded, report.quarantined)
+    assert counts == (3, 2, 0, 0, 1)
+
+
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
 
 
@@ -296,6 +301,6 @@ def test_no_row_is_lost_whatever_the_cells_hold(
     check_account(parsed)
     with_term = {number for number, row in enumerate(cells, 2) if row[2].strip()}
     kept = {line for (line,) in rows(parsed, "adverse_event", "line")} if parsed.tables else set()
-    refused = {row["line"] for row in rejected(parsed)} if parsed.rejected is not None else set()
+    refused = {row["line"] for row in rejected(parsed)}
     assert kept | refused == with_term
     assert refused == {line for line in with_term if not cells[line - 2][0]}
