@@ -5,6 +5,7 @@ from __future__ import annotations
 from importers import (
     adherence_caps,
     carelink,
+    cgm_exports,
     diasend,
     edc_forms,
     fhir,
@@ -43,6 +44,7 @@ FORMATS: tuple[Importer, ...] = (
     hl7_pcd.IMPORTER,
     novopen.IMPORTER,
     jaeb.IMPORTER,
+    cgm_exports.IMPORTER,
 )  # fmt: skip
 
 

@@ -149,16 +149,16 @@ def _found_steps(name: str, reading: TimeReading, first_shape: str | None, trimm
         return (((text, trimmed),), ((value, general),)), precision
     steps: Steps = (
         ((f"q_{name}", f"try_strptime({raw}, {quote(first_shape)})"),),
-        ((first, _with_four_digit_year(f"q_{name}")),),
+        ((first, _plain_year(f"q_{name}")),),
         ((text, f"CASE WHEN {first} IS NULL THEN {trimmed} END"),),
         ((value, f"CASE WHEN {first} IS NOT NULL THEN {first} ELSE {general} END"),),
     )
     return steps, f"CASE WHEN {first} IS NOT NULL THEN {shape_precision(first_shape)} ELSE {precision} END"
 
 
-def _with_four_digit_year(moment: str) -> str:
-    """strptime also takes years of fewer digits, and "infinity"."""
-    return f"CASE WHEN {moment} >= TIMESTAMP '1000-01-01' AND {moment} < TIMESTAMP '9999-12-31' THEN {moment} END"
+def _plain_year(moment: str) -> str:
+    """strptime also takes years of fewer than four digits, and makes 1900-01-01 of "infinity" and "epoch"."""
+    return f"CASE WHEN {moment} > TIMESTAMP '1900-01-01' THEN {moment} END"
 
 
 def _failures(name: str, label: str, reading: TimeReading) -> tuple[Check, ...]:
@@ -252,12 +252,12 @@ def _declared_steps(name: str, label: str, reading: TimeReading, trimmed: str) -
     if "%z" in shape:
         parsed = f"timezone('UTC', {parsed})"
     if reading.zone != "offset":
-        return (((f"q_{name}", parsed),), ((value, _with_four_digit_year(f"q_{name}")),)), (wrong,)
+        return (((f"q_{name}", parsed),), ((value, _plain_year(f"q_{name}")),)), (wrong,)
     # strptime gives the moment in UTC; the offset is read once more from the text to get back to local time.
     steps: Steps = (
         ((f"o_{name}", f"regexp_extract({trimmed}, '{_ZONE}', 1)"), (f"q_{name}", parsed)),
         ((f"m_{name}", _offset_minutes(f"o_{name}")),),
-        ((value, f"{_with_four_digit_year(f'q_{name}')} + to_minutes(m_{name})"),),
+        ((value, f"{_plain_year(f'q_{name}')} + to_minutes(m_{name})"),),
     )
     return steps, (wrong,)
 

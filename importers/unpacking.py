@@ -19,8 +19,8 @@ UNPACKED_RATIO = 2_000
 """Unpacked over packed size from which a file is no table: a year of one repeated dose packs 200 to 1."""
 UNPACKED_FREE = 64 << 20
 """Bytes below which the ratio does not count."""
-_ZSTD_STEP = 8 << 10
-"""Bytes handed to zstd at once: it unpacks all of them, and 4 bytes can hold 128 KB."""
+_ZSTD_STEP = 1 << 10
+"""Bytes handed to zstd at once: it unpacks all of them, and 4 bytes can hold 128 KB, so at most 32 MB."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _FOREIGN = {
@@ -170,7 +170,7 @@ def unpack_head(head: bytes) -> bytes:
         if head.startswith(GZIP):
             head = zlib.decompressobj(wbits=31).decompress(head, BLOCK)
         elif head.startswith(ZSTD):
-            head = zstandard.ZstdDecompressor().decompressobj().decompress(head[:_ZSTD_STEP])
+            head = zstandard.ZstdDecompressor().decompressobj().decompress(head[: 4 * _ZSTD_STEP])
     except (zlib.error, zstandard.ZstdError):
         return b""
     if any(head.startswith(magic) for magic in _FOREIGN):

@@ -1,6 +1,7 @@
-"""Closed lists of the schema. Each becomes an ENUM in a release; a value outside its list is quarantined, never stored.
+"""Closed lists of the schema, each in an order that never changes: new words go to the end.
 
-Lists that come from data or protocol (arms, drugs, terms, populations) are not here: they are text.
+Each becomes an ENUM in a release; a value outside its list is quarantined, never stored. Lists that come from data or
+protocol (arms, drugs, terms, populations) are not here: they are text.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ from store.vocabulary import QUARANTINE_REASONS, VOCABULARIES
 PROTOCOL = Protocol.model_validate({"study": {"id": "TEST"}})
 
 
+_LATER = {("dose_event", "subject_id"), ("observation", "subject_id")}
+
+
 def source(**keys: Any) -> Source:
     return Source.model_validate({"name": "log", "pattern": "*", "format": "dose_log", **keys})
 
@@ -46,8 +49,8 @@ def check_parsed(parsed: Parsed) -> None:
             if column == "line":
                 continue
             declared = TABLES[name].column(column)
-            # The subject of a dose may follow from the assignment of its device.
-            if declared.required and (name, column) != ("dose_event", "subject_id"):
+            # The subject may follow from the assignment of its device.
+            if declared.required and (name, column) not in _LATER:
                 assert frame[column].null_count() == 0, (name, column)
             if declared.type in VOCABULARIES:
                 assert set(frame[column].drop_nulls().to_list()) <= set(VOCABULARIES[declared.type])
