@@ -59,7 +59,7 @@ def silence_events(rows: pl.DataFrame) -> pl.DataFrame:
     """
     import polars as pl
 
-    ordered = rows.select("line", "seq", "at", "running").sort("running", "seq")
+    ordered = rows.select("line", "seq", "at", "running").sort("running")
     gap = (pl.col("running").shift(-1) - pl.col("running")).dt.total_hours() >= SILENCE_H
     stops = ordered.filter(gap).with_columns(rate=pl.lit(float("nan")), suspended=False, automatic=False)
     return pl.concat([stops, ordered.tail(1)], how="diagonal")

@@ -68,7 +68,7 @@ def add_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
             ),
         ),
     )
-    segments = derive_segments(_events(rows, rates, suspends, temps))
+    segments = derive_segments(_events(rows, rates, suspends))
     frame = segment_rows(segments, device_id)
     if frame.height:
         log.add("dose_event", _as_reported(frame, rows))
@@ -84,16 +84,27 @@ def add_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
     return pl.concat([suspends["line"], temps["line"], rates["line"]])
 
 
-def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame, temps: pl.DataFrame) -> pl.DataFrame:
+def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     place = ("line", "seq", "at", "running")
     stopped = ~pl.col("suspend").str.contains("(?i)normal")
-    automatic = rows.filter(pl.col("source").str.contains(MICRO)).select(*place, automatic=pl.lit(True))
-    manual = rows.filter(
+    by_hand = (
         pl.col("source").str.contains(_MANUAL_SOURCE).fill_null(False)
         | pl.col("alarm_text").str.contains(_LEFT_AUTOMATIC).fill_null(False)
+        | pl.col("temp_type").is_not_null()
+        | pl.col("temp_amount").is_not_null()
     )
+    modes = (
+        rows.select(
+            *place,
+            automatic=pl.when(pl.col("source").str.contains(MICRO)).then(True).when(by_hand).then(False),
+        )
+        .filter(pl.col("automatic").is_not_null())
+        .sort("running", "seq")
+    )
+    # Of a run of micro-boluses only the first says something new.
+    modes = modes.filter((pl.col("automatic") != pl.col("automatic").shift(1)).fill_null(True))
     schema = {"rate": pl.Float64, "suspended": pl.Boolean, "automatic": pl.Boolean, "reason": pl.String}
     empty = rows.head(0).select(*place, *(pl.lit(None, dtype).alias(name) for name, dtype in schema.items()))
     return pl.concat(
@@ -105,9 +116,7 @@ def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame, tem
                 suspended=stopped,
                 reason=pl.when(stopped).then(suspend_reason_expr()),
             ),
-            automatic,
-            manual.select(*place, automatic=pl.lit(False)),
-            temps.select(*place, automatic=pl.lit(False)),
+            modes,
             silence_events(rows),
         ],
         how="diagonal",

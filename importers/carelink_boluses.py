@@ -20,6 +20,10 @@ ALGORITHM = "MICRO_BOLUS|AUTO_BASAL|AUTO_BOLUS|AUTO_CORRECTION|AUTO_INSULIN"
 CALCULATOR = "BOLUS_WIZARD|CLOSED_LOOP"
 
 _KEYS = ("number", "selected", "bolus_type", "source")
+_READ = (
+    "line", "seq", "at", "running", "precision", "time_uncertain", "device_id", "subject_id", "aggregated", "number",
+    "bolus_type", "selected", "delivered", "bolus_duration", "cancel_reason", "source", "alarm_text",
+)  # fmt: skip
 _STAMP = "%Y-%m-%dT%H:%M:%S"
 
 
@@ -35,38 +39,58 @@ def add_boluses(rows: pl.DataFrame, log: DeviceLog) -> pl.Series:
     """Add dose rows of boluses; returns the lines used, those joined into another row included."""
     import polars as pl
 
-    rows = rows.filter(~daily_total_expr())
+    rows = rows.select(_READ)
+    if rows.select(daily_total_expr().any()).item():
+        rows = rows.filter(~daily_total_expr())
     doses = rows.filter(pl.col("selected").is_not_null() | pl.col("delivered").is_not_null())
     reasons = rows.filter(pl.col("cancel_reason").is_not_null() & pl.col("selected").is_null())
     used = [doses["line"], reasons["line"]]
     if doses.is_empty():
         return used[0]
+    # Micro-boluses, 19 of 20 rows, are one row each: nothing to pair.
+    alone = pl.col("delivered").is_not_null() & pl.col("source").str.contains(MICRO).fill_null(False)
+    micro = doses.filter(alone)
+    told, copies, joined = _pair(doses.filter(~alone))
+    short = pl.col("selected") != pl.col("delivered")
+    explained = join_reasons(
+        pl.concat([told, micro.filter(short)], how="diagonal"),
+        reasons.select("running", "number", reason="cancel_reason"),
+        ("number",),
+    )
+    merged = pl.concat([explained, micro.filter(~short.fill_null(False))], how="diagonal")
+    frame = _dose_rows(_with_blocked_delivery(merged, rows), rows["running"].max())
+    again = frame.join(copies, left_on="line", right_on="first")
+    log.add("dose_event", frame)
+    if again.height:
+        log.add("dose_event", again.with_columns(line="copy"))
+    _add_reason_events(reasons, log)
+    log.count(joined, "say what was programmed and are joined to the row of the same dose that was delivered")
+    return pl.concat(used)
+
+
+def _pair(doses: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Doses with the start of their programmed row; lines that repeat another (first, copy); how many rows were joined.
+
+    Rows written twice become two equal rows of their own lines, so that the second is counted as a duplicate.
+    """
+    import polars as pl
+
     doses = doses.with_columns(is_delivered=pl.col("delivered").is_not_null())
     repeated = ["at", "is_delivered", "delivered", "bolus_duration", *_KEYS]
     once = doses.unique(repeated, keep="first", maintain_order=True)
     pairs = pair_doses(once.select("line", "seq", "running", *_KEYS, delivered="is_delivered"), _KEYS)
     starts = once.select(programmed_line="line", start="at", start_running="running", start_duration="bolus_duration")
-    merged = (
-        once.filter(~pl.col("line").is_in(pairs["programmed_line"].implode()))
-        .join(pairs.join(starts, on="programmed_line"), left_on="line", right_on="delivered_line", how="left")
-        .sort("line")
+    told = once.filter(~pl.col("line").is_in(pairs["programmed_line"].implode())).join(
+        pairs.join(starts, on="programmed_line"), left_on="line", right_on="delivered_line", how="left"
     )
-    merged = join_reasons(merged, reasons.select("running", "number", reason="cancel_reason"), ("number",))
-    merged = _with_blocked_delivery(merged, rows)
-    frame = _dose_rows(merged, rows["running"].max())
-    # Rows written twice become two equal rows of their own lines, so that the second is counted as a duplicate.
-    copies = doses.select("line", *repeated).join(once.select(*repeated, first="line"), on=repeated, nulls_equal=True)
-    copies = copies.filter(pl.col("line") != pl.col("first"))
-    again = frame.join(copies.select("first", copy="line"), left_on="line", right_on="first")
-    log.add("dose_event", frame)
-    if again.height:
-        log.add("dose_event", again.with_columns(line="copy"))
-    _add_reason_events(reasons, log)
-    log.count(
-        doses.height - frame.height - again.height,
-        "say what was programmed and are joined to the row of the same dose that was delivered",
+    copies = (
+        doses.select("line", *repeated)
+        .join(once.select(*repeated, first="line"), on=repeated, nulls_equal=True)
+        .filter(pl.col("line") != pl.col("first"))
+        .select("first", copy="line")
     )
-    return pl.concat(used)
+    shown = told.height + copies.filter(pl.col("first").is_in(told["line"].implode())).height
+    return told, copies, doses.height - shown
 
 
 def _with_blocked_delivery(doses: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ _SEPARATORS = (",", ";", "\t")
 _SEARCHED = 200
 _INDEX = frozenset({"index", "\u00edndice", "indice", "indeks"})
 _MIN_COLUMNS = 12
-_MARKER = re.compile(rb"^\"?-{5,}", re.MULTILINE)
+_MARKER = b"-------"
 _SPLIT_INDEX = re.compile(r"\d+,0{5},")
 
 
@@ -73,33 +73,38 @@ def find_sections(text: VendorText) -> list[Section]:
         return []
     header_line, offset, separator = first
     data = text.data
-    starts = [(offset, False)]
-    starts += [(match.start(), True) for match in _MARKER.finditer(data, offset)]
-    header_bytes = _line_at(data, offset)
-    starts += [(found, False) for found in _repeats(data, header_bytes, offset + len(header_bytes))]
-    marker_above = _marker_above(data, offset)
-    places = sorted({*starts, *((place, True) for place in marker_above)})
-    return _cut(data, places, separator)
+    markers = _starts_of(data, _MARKER)
+    header = _line_at(data, offset)
+    headers = {offset, *_starts_of(data, header.rstrip(b"\r\n")[:200], offset + len(header) - 1)}
+    headers |= {place for marker in markers if (place := _header_below(data, marker, separator)) is not None}
+    above = max((marker for marker in markers if marker < offset), default=None)
+    places = {(place, False) for place in headers}
+    places |= {(marker, True) for marker in markers if marker > offset or marker == above}
+    return _cut(data, sorted(places), separator)
 
 
-def _line_at(data: bytes, offset: int) -> bytes:
-    end = data.find(b"\n", offset)
-    return data[offset : len(data) if end < 0 else end + 1]
-
-
-def _repeats(data: bytes, header: bytes, offset: int) -> list[int]:
-    found = []
-    start = header.rstrip(b"\r\n")[:200]
-    place = data.find(b"\n" + start, offset - 1)
+def _starts_of(data: bytes, start: bytes, after: int = 0) -> list[int]:
+    """Offsets of the lines that begin with some bytes."""
+    found = [0] if after == 0 and data.startswith(start) else []
+    place = data.find(b"\n" + start, after)
     while place >= 0:
         found.append(place + 1)
         place = data.find(b"\n" + start, place + 1)
     return found
 
 
-def _marker_above(data: bytes, offset: int) -> list[int]:
-    found = [match.start() for match in _MARKER.finditer(data, 0, offset)]
-    return found[-1:]
+def _header_below(data: bytes, marker: int, separator: str) -> int | None:
+    """Offset of a section's own header: the first line with text below its marker, when it is one."""
+    place = marker + len(_line_at(data, marker))
+    while place < len(data) and not _line_at(data, place).strip():
+        place += len(_line_at(data, place))
+    text = _line_at(data, place).decode("utf-8", "replace")
+    return place if find_header([(0, 0, text)]) == (0, 0, separator) else None
+
+
+def _line_at(data: bytes, offset: int) -> bytes:
+    end = data.find(b"\n", offset)
+    return data[offset : len(data) if end < 0 else end + 1]
 
 
 def _cut(data: bytes, places: list[tuple[int, bool]], separator: str) -> list[Section]:

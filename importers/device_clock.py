@@ -61,12 +61,8 @@ def add_running_time(rows: pl.DataFrame, changes: list[dict[str, object]]) -> pl
     ]
     if not shifts:
         return rows.with_columns(running=pl.col("at"))
-    total = pl.DataFrame(shifts).sort("seq").with_columns(total=pl.col("shift").cum_sum()).select("seq", "total")
+    total = pl.DataFrame(shifts).sort("seq").with_columns(total=pl.col("shift").cum_sum())
     # A row is on the new clock only after the change itself, hence strictly later.
-    total = total.with_columns(pl.col("seq").cast(rows.schema["seq"]))
-    return (
-        rows.sort("seq")
-        .join_asof(total, on="seq", strategy="backward", allow_exact_matches=False)
-        .with_columns(running=pl.col("at") - pl.col("total").fill_null(pl.duration()))
-        .drop("total")
-    )
+    place = total["seq"].cast(rows.schema["seq"]).search_sorted(rows["seq"], side="left")
+    passed = pl.concat([pl.Series("total", [dt.timedelta(0)], dtype=total.schema["total"]), total["total"]])
+    return rows.with_columns(running=pl.col("at") - passed.gather(place))

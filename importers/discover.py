@@ -122,7 +122,7 @@ def _by_pattern(
             path,
             path.name,
             source=source,
-            error=f"The protocol's source {source.name} says {_WORDS[source.format]}, the content is {content}.",
+            error=f"The protocol's source {source.name} says {_WORDS.get(source.format, source.format)}, the content is {content}.",
         )
     reader = next((importer for importer in FORMATS if importer.format == source.format), None)
     if reader is None:

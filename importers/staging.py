@@ -174,8 +174,9 @@ def _stage_exact(
         names = ["__line", "__last", *(f"f{index}" for index in range(len(text.header)))]
         longest = max(text.longest, CELL_LIMIT) * 2 + 1_000
         relation = _csv_relation(
-            copy, names, text.delimiter, '"', prefix=prefix, null_values=plan.null_values, longest=longest
-        )
+            copy, names, text.delimiter, '"', prefix=prefix, null_values=plan.null_values, longest=longest,
+            line_end=r"\n",
+        )  # fmt: skip
         _create_read(con, prefix, relation, plan, extra=("__line", "__last"))
         errors = read_number(con, f'SELECT count(*) FROM "{prefix}_errors"')
     finally:
@@ -206,14 +207,17 @@ def _csv_relation(
     null_values: Sequence[str],
     skip: int = 0,
     longest: int = CELL_LIMIT * 2,
+    line_end: str | None = None,
 ) -> str:
     nulls = text_list(tuple(dict.fromkeys(("", *null_values))))
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    # Not said, DuckDB takes the first one it sees, be it inside quotes.
+    ends = f"new_line='{line_end}', " if line_end else ""
     return (
         f"read_csv({quote(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quote(delimiter)}, "
         f"quote={quote(quote_sign)}, escape={quote(quote_sign)}, columns={{{columns}}}, nullstr={nulls}, "
         f"store_rejects=true, rejects_table='{prefix}_errors', rejects_scan='{prefix}_scan', rejects_limit=0, "
-        f"compression='none', max_line_size={longest}, buffer_size={max(32 << 20, longest * 2)})"
+        f"{ends}compression='none', max_line_size={longest}, buffer_size={max(32 << 20, longest * 2)})"
     )
 
 

@@ -3,8 +3,8 @@
 ``normal`` and ``extended`` are delivered amounts. ``expectedNormal``, ``expectedExtended`` and ``expectedDuration``
 stand only where a dose was cut short; by Tidepool's data model their absence says that all that was programmed was
 given. ``time`` is UTC, ``deviceTime`` what the device showed; they differ by ``timezoneOffset`` and by
-``conversionOffset``, the error of the device's clock. Durations are milliseconds. Glucose is mmol/L unless
-``units`` says otherwise.
+``conversionOffset``, the error of the device's clock. Durations are milliseconds. Glucose has the unit
+``units`` states.
 """
 
 from __future__ import annotations
@@ -140,8 +140,9 @@ class _Data:
         if self._refused(line, record, "normal", "expectedNormal", "extended", "expectedExtended"):
             return
         parts = [name for name in ("normal", "extended") if _amount(record, name) is not None]
-        if not parts:
-            self.log.reject(line, "missing_value", "the bolus has no amount", field="normal")
+        if len(parts) < (2 if record.get("subType") == "dual/square" else 1):
+            field = "extended" if "normal" in parts else "normal"
+            self.log.reject(line, "missing_value", "the bolus lacks an amount", field=field)
             return
         automated = record.get("subType") == "automated"
         for name in parts:
@@ -177,6 +178,9 @@ class _Data:
             return
         how, rate, lasted = record.get("deliveryType"), _amount(record, "rate"), _span(record, "duration")
         suspended = how == "suspend"
+        if rate is None and not suspended:
+            self.log.reject(line, "missing_value", "the basal segment has no rate", field="rate")
+            return
         unknown = lasted is None or (not lasted and _UNKNOWN_DURATION in _annotations(record))
         instead = record.get("suppressed")
         meant = _amount(instead, "rate") if suspended and isinstance(instead, dict) else rate
@@ -263,7 +267,7 @@ class _Data:
                 "observed_at": base["start_local"],
                 "observed_utc": base["start_utc"],
                 "value": float(value),
-                "unit": glucose_unit(str(record.get("units") or "")) or "mmol/L",
+                "unit": glucose_unit(str(record.get("units") or "")),
             },
         )
 

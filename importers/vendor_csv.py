@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _MARKS = (b"\xef\xbb\xbf", b"\xc3\xaf\xc2\xbb\xc2\xbf")
 """A byte order mark, and one that was taken for Windows-1252 and encoded once more."""
-_BLOCK = 1 << 20
 _QUOTED = re.compile(rb'"[^"\n]*"')
 
 
@@ -64,23 +64,22 @@ def read_text(path: Path) -> VendorText:
 
 
 def _read_lines(path: Path) -> bytes:
-    """The bytes of a file, given up as soon as a line is too long to be one of a table."""
-    blocks: list[bytes] = []
-    open_line, line = 0, 1
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            blocks.append(block)
-            last = block.rfind(b"\n")
-            open_line = open_line + len(block) if last < 0 else len(block) - last - 1
-            line += block.count(b"\n")
-            # A line that starts and ends inside one block is shorter than the block.
-            if open_line > LINE_LIMIT:
+    """The bytes of a file, not even read where a line is too long to be one of a table."""
+    if not path.stat().st_size:
+        return b""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start, size = 0, len(data)
+        while size - start > LINE_LIMIT:
+            end = data.rfind(b"\n", start, start + LINE_LIMIT + 1)
+            if end < 0:
+                line = data[:start].count(b"\n") + 1
                 raise UnreadableFile(
                     f"Line {line} is longer than {LINE_LIMIT >> 20} MB, so this is no table.",
                     remedy="Check what the file is; nothing of it was taken.",
                     line=line,
                 )
-    return b"".join(blocks)
+            start = end + 1
+        return data[:]
 
 
 def decode_text(data: bytes) -> VendorText:
@@ -92,11 +91,12 @@ def decode_text(data: bytes) -> VendorText:
         data = data.removeprefix(mark)
     if b"\x00" in data[:4096] or not data.strip():
         raise UnreadableFile("The file is empty or no text.", remedy="Export it again; nothing of it was taken.")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        data = data.decode("cp1252", "replace").encode()
-        notes.append("The file is not UTF-8; it was read as Windows-1252.")
+    if not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            data = data.decode("cp1252", "replace").encode()
+            notes.append("The file is not UTF-8; it was read as Windows-1252.")
     if b"\n" not in data:
         data = data.replace(b"\r", b"\n")
     return VendorText(data, notes)
@@ -121,9 +121,10 @@ def read_section(
 
     ``wanted``: column name -> position. ``may_end_empty``: one more, empty field at the end of a row is no fault.
     """
-    body = data.strip(b"\r\n") if data.strip() else b""
-    first_line += data[: len(data) - len(data.lstrip(b"\r\n"))].count(b"\n")
-    if not body:
+    begin = _skip(data, 0, 1)
+    first_line += data.count(b"\n", 0, begin)
+    body = data[begin : _skip(data, len(data) - 1, -1) + 1]
+    if not body.strip():
         return SectionRows(_frame([], wanted))
     fast = None if may_end_empty else _read_whole(body, first_line, width, separator, wanted)
     return (
@@ -131,6 +132,13 @@ def read_section(
         if fast is not None
         else _read_row_by_row(body, first_line, width, separator, wanted, may_end_empty)
     )
+
+
+def _skip(data: bytes, place: int, step: int) -> int:
+    """The next place, from one on, that is no line end."""
+    while 0 <= place < len(data) and data[place] in b"\r\n":
+        place += step
+    return place
 
 
 def _read_whole(
@@ -147,7 +155,7 @@ def _read_whole(
     names = {position: name for name, position in wanted.items()}
     try:
         frame = pl.read_csv(
-            io.BytesIO(body),
+            body,
             has_header=False,
             separator=separator,
             schema={f"c{position}": pl.String for position in range(width)},
@@ -161,7 +169,8 @@ def _read_whole(
     frame = frame.select(pl.col(f"c{position}").alias(name) for position, name in sorted(names.items()))
     if b'""' in body:
         frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
-    return frame.with_row_index("line", offset=first_line).cast({"line": pl.Int64})
+    # In one piece: polars 2.1 breaks off in str.format of filtered frames whose columns are cut at different places.
+    return frame.with_row_index("line", offset=first_line).cast({"line": pl.Int64}).rechunk()
 
 
 def _read_row_by_row(

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from importers.base import UnreadableFile
+from importers.vendor_text import mapped_expr
 
 if TYPE_CHECKING:
     import polars as pl
@@ -140,40 +141,25 @@ def day_expr(column: str, values: pl.Series, order: Order | None) -> pl.Expr:
     """The days of a text column; NULL where the text is no date."""
     import polars as pl
 
-    texts = values.unique().drop_nulls().to_list()
-    days = [read_day(text, order) for text in texts]
-    return pl.col(column).replace_strict(
-        pl.Series(texts, dtype=pl.String), pl.Series(days, dtype=pl.Date), default=None
-    )
+    return mapped_expr(column, values, lambda text: read_day(text, order), pl.Date)
 
 
 def clock_expr(column: str, values: pl.Series) -> pl.Expr:
     """Seconds since midnight of a text column; NULL where the text is no clock time."""
     import polars as pl
 
-    texts = values.unique().drop_nulls().to_list()
-    seconds = [read_clock(text) for text in texts]
-    return pl.col(column).replace_strict(
-        pl.Series(texts, dtype=pl.String), pl.Series(seconds, dtype=pl.Int64), default=None
-    )
+    return mapped_expr(column, values, read_clock, pl.Int64)
 
 
 def moment_expr(column: str, values: pl.Series, order: Order | None) -> pl.Expr:
     """Date and time in one text column; NULL where the text is neither."""
     import polars as pl
 
-    texts = values.unique().drop_nulls().to_list()
-    moments = [read_moment(text, order) for text in texts]
-    return pl.col(column).replace_strict(
-        pl.Series(texts, dtype=pl.String), pl.Series(moments, dtype=pl.Datetime("us")), default=None
-    )
+    return mapped_expr(column, values, lambda text: read_moment(text, order), pl.Datetime("us"))
 
 
-def precision_expr(column: str) -> pl.Expr:
-    """start_precision of a text with a clock time: second where it shows two colons, minute where one, else date."""
+def minute_expr(column: str, values: pl.Series) -> pl.Expr:
+    """start_precision of clock times in a text column: minute where a text has no seconds, else second."""
     import polars as pl
 
-    colons = pl.col(column).str.count_matches(":", literal=True)
-    return (
-        pl.when(colons >= 2).then(pl.lit("second")).when(colons == 1).then(pl.lit("minute")).otherwise(pl.lit("second"))
-    )
+    return mapped_expr(column, values, lambda text: "minute" if text.count(":") == 1 else "second", pl.String)

@@ -5,9 +5,9 @@ headings.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
@@ -95,11 +95,20 @@ def read_amount(text: str | float | Decimal | None) -> Decimal | None:
     return number.quantize(SIX_PLACES, rounding=ROUND_HALF_EVEN)
 
 
-def integer_text_expr(column: str) -> pl.Expr:
+def mapped_expr(column: str, values: pl.Series, read: Callable[[str], Any], dtype: Any) -> pl.Expr:
+    """A text column read by a function of one text, called once for each different text."""
+    import polars as pl
+
+    texts = values.unique().drop_nulls().to_list()
+    found = pl.Series([read(text) for text in texts], dtype=dtype)
+    return pl.col(column).replace_strict(pl.Series(texts, dtype=pl.String), found, default=None, return_dtype=dtype)
+
+
+def integer_text_expr(column: str, values: pl.Series) -> pl.Expr:
     """A counter as plain digits: spreadsheets and pandas write 191 as 191.0."""
     import polars as pl
 
-    return pl.col(column).str.strip_chars().str.replace(r"[.,]0+$", "")
+    return mapped_expr(column, values, lambda text: re.sub(r"[.,]0+$", "", text.strip()), pl.String)
 
 
 def read_duration(text: str | None) -> int | None:
@@ -118,8 +127,4 @@ def duration_expr(column: str, values: pl.Series) -> pl.Expr:
     """Seconds of a text column of durations; NULL where the text is none."""
     import polars as pl
 
-    texts = values.unique().drop_nulls().to_list()
-    seconds = [read_duration(text) for text in texts]
-    return pl.col(column).replace_strict(
-        pl.Series(texts, dtype=pl.String), pl.Series(seconds, dtype=pl.Int64), default=None
-    )
+    return mapped_expr(column, values, read_duration, pl.Int64)

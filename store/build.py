@@ -16,6 +16,7 @@ from store.accounting import FileCounts, count_rows
 from store.digest import compute_release_digest
 from store.facts import Facts, SourceFact
 from store.identify import (
+    BY_DEVICE,
     assign_subjects,
     create_devices,
     quarantine_unknown_devices,
@@ -186,7 +187,7 @@ def _store_received(
             devices_known = True
         progress(f"storing {name}")
         resolve_table(con, table)
-        if name == "dose_event":
+        if name in BY_DEVICE:
             assign_subjects(con, table)
         quarantine_unknown_subjects(con, table)
         quarantine_unknown_devices(con, table)
@@ -221,8 +222,8 @@ def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable, *, 
     name = received.table.name
     source = f"(FROM {received.view})"
     added: tuple[str, ...] = ()
-    if name == "dose_event":
-        source, added = _with_assigned_and_utc(con, received)
+    if name in BY_DEVICE:
+        source, added = _with_subject_and_utc(con, received)
     anti = f"ANTI JOIN exc_{name} e USING (source_id, line)" if exceptions else ""
     present = {*received.columns, *added, *PROVENANCE_NAMES}
     columns = ", ".join(f'"{column}"' for column in received.table.column_names if column in present)
@@ -230,21 +231,23 @@ def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable, *, 
     con.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {source} r {anti} ORDER BY {order}")
 
 
-def _with_assigned_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> tuple[str, tuple[str, ...]]:
-    """Dose rows with the subject of their device, and UTC from the site's zone where only local time is known.
+def _with_subject_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> tuple[str, tuple[str, ...]]:
+    """Rows with the subject of their device; doses also with UTC from the site's zone where only local time is known.
 
     A local time that does not exist or exists twice (DST) is marked uncertain: its UTC is one of two.
     Returns the relation and the columns it adds.
     """
+    name = received.table.name
     computed: dict[str, str] = {}
     joins = ""
     subject = "s.subject_id"
-    assigned = con.execute("SELECT count(*) FROM assigned_dose_event").fetchone()
-    if assigned and assigned[0]:
-        joins += " LEFT JOIN assigned_dose_event a USING (source_id, line)"
+    if con.execute(f"SELECT 1 FROM assigned_{name} LIMIT 1").fetchall():
+        joins += f" LEFT JOIN assigned_{name} a USING (source_id, line)"
         subject = "coalesce(s.subject_id, a.subject_id)" if "subject_id" in received.columns else "a.subject_id"
         computed["subject_id"] = subject
-    if create_zone_days(con, received):
+    elif "subject_id" not in received.columns:
+        subject = "NULL"
+    if name == "dose_event" and create_zone_days(con, received):
         joins += zone_joins(received, subject)
         computed |= utc_columns(received)
     if not computed:

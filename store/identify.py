@@ -135,37 +135,50 @@ def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: Receive
         )
 
 
-def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
-    """Create ``assigned_<table>(source_id, line, subject_id)`` for dose rows that name a device and no subject.
+BY_DEVICE = {
+    "dose_event": "start_local",
+    "device_event": "start_local",
+    "wear_interval": "start_local",
+    "reservoir_fill": "filled_at",
+    "recommendation": "recommended_at",
+    "reference_measurement": "measured_at",
+    "observation": "observed_at",
+    "control_total": "total_date",
+}
+"""Tables whose rows may name only a device, and the column that says on which day it had to be somebody's."""
 
-    Exactly one subject must have had the device on the row's day; otherwise the row is unassigned_device.
+
+def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+    """Create ``assigned_<table>(source_id, line, subject_id)`` for rows that name a device and no subject.
+
+    Exactly one subject must have had the device on the row's day. A row of a table that needs a subject is otherwise
+    quarantined as unassigned_device; alarms and control totals stay with their device.
     """
     name = received.table.name
     con.execute(f"CREATE OR REPLACE TEMP TABLE assigned_{name} (source_id VARCHAR, line BIGINT, subject_id VARCHAR)")
-    subject = "subject_id" if "subject_id" in received.columns else "CAST(NULL AS VARCHAR)"
-    device = "device_id" if "device_id" in received.columns else "CAST(NULL AS VARCHAR)"
-    con.execute(
-        f"""
-        INSERT INTO assigned_{name}
-        SELECT r.source_id, r.line, min(a.subject_id)
-        FROM {received.view} r JOIN device_assignment a
-          ON a.device_id = {device if device != "device_id" else "r.device_id"}
-         AND CAST(r.start_local AS DATE) >= a.start_date
-         AND (a.end_date IS NULL OR CAST(r.start_local AS DATE) <= a.end_date)
-        WHERE {subject if subject != "subject_id" else "r.subject_id"} IS NULL
-          AND a.basis <> 'stated_in_data' AND a.subject_id IN (SELECT subject_id FROM subject)
-        GROUP BY r.source_id, r.line HAVING count(DISTINCT a.subject_id) = 1
-        """
-    )
-    con.execute(
-        f"""
-        INSERT INTO exc_{name}
-        SELECT source_id, line, 'unassigned_device', NULL FROM {received.view}
-        WHERE {subject} IS NULL
-          AND (source_id, line) NOT IN (SELECT source_id, line FROM assigned_{name})
-          AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})
-        """
-    )
+    subject = "r.subject_id" if "subject_id" in received.columns else "CAST(NULL AS VARCHAR)"
+    if "device_id" in received.columns:
+        day = f"CAST(r.{BY_DEVICE[name]} AS DATE)"
+        con.execute(
+            f"""
+            INSERT INTO assigned_{name}
+            SELECT r.source_id, r.line, min(a.subject_id)
+            FROM {received.view} r JOIN device_assignment a
+              ON a.device_id = r.device_id AND {day} >= a.start_date AND (a.end_date IS NULL OR {day} <= a.end_date)
+            WHERE {subject} IS NULL AND a.basis <> 'stated_in_data' AND a.subject_id IN (SELECT subject_id FROM subject)
+            GROUP BY r.source_id, r.line HAVING count(DISTINCT a.subject_id) = 1
+            """
+        )
+    if received.table.column("subject_id").required:
+        con.execute(
+            f"""
+            INSERT INTO exc_{name}
+            SELECT source_id, line, 'unassigned_device', NULL FROM {received.view} r
+            WHERE {subject} IS NULL
+              AND (source_id, line) NOT IN (SELECT source_id, line FROM assigned_{name})
+              AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})
+            """
+        )
 
 
 def _any(con: duckdb.DuckDBPyConnection, table: str) -> bool:

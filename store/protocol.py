@@ -18,7 +18,34 @@ from store.vocabulary import DEVICE_CLASSES
 
 DosingKind = Literal["scheduled", "continuous", "as_needed", "titrated", "algorithm_bounded", "single"]
 BoundaryRule = Literal["start_day", "day_after_start"]
-SourceFormat = Literal["sdtm", "dose_log", "enrolment", "adverse_events", "redcap", "odm", "edc_forms"]
+SourceFormat = Literal[
+    "sdtm",
+    "dose_log",
+    "enrolment",
+    "adverse_events",
+    "redcap",
+    "odm",
+    "edc_forms",
+    "carelink",
+    "tandem_csv",
+    "tandem_xml",
+    "tandem_source",
+    "glooko",
+    "diasend",
+    "nightscout",
+    "loop_doses",
+    "tidepool",
+    "fhir",
+    "hl7_pcd",
+    "novopen",
+    "jaeb",
+    "cgm_exports",
+    "adherence_caps",
+]
+"""Every format importers.registry reads (a test compares the two)."""
+
+SNAPSHOT_FORMATS = ("sdtm", "enrolment", "adverse_events", "redcap", "odm", "edc_forms")
+"""Formats whose files replace the one before: what is absent from the newest is no longer in its source."""
 
 
 class Model(BaseModel):
@@ -231,7 +258,7 @@ class Source(Model):
     """File name pattern (``*.csv``, ``logs/pen-*.csv.gz``)."""
     format: SourceFormat
     mode: Literal["increment", "snapshot"] | None = None
-    """Dose logs are increments, enrolment and adverse events snapshots, unless stated."""
+    """Device logs are increments, data sets, enrolment and adverse events snapshots, unless stated."""
     delimiter: str | None = None
     """Empty: decided from the header among comma, semicolon, tab and pipe."""
     encoding: str = "utf-8"
@@ -264,7 +291,7 @@ class Source(Model):
 
     @property
     def effective_mode(self) -> Literal["increment", "snapshot"]:
-        return self.mode or ("increment" if self.format == "dose_log" else "snapshot")
+        return self.mode or ("snapshot" if self.format in SNAPSHOT_FORMATS else "increment")
 
 
 class Protocol(Model):

@@ -90,12 +90,13 @@ class DataSet:
 
 def few_files(folder: Path, doses: int = 12) -> list[Path]:
     """Enrolment, devices, doses and adverse events of `FEW`: paths of dm, di, ec, ae and ds."""
-    devices = {row[DataSet("EC").index("SPDEVID")] for row in DataSet("EC").keep_subjects(FEW).rows}
+    given = DataSet("EC").keep_subjects(FEW, doses)
+    devices = {given.value(row, "SPDEVID") for row in given.rows}
     identifiers = DataSet("DI")
     return [
         DataSet("DM").keep_subjects(FEW).write(folder),
         identifiers.keep(lambda row: identifiers.value(row, "SPDEVID") in devices).write(folder),
-        DataSet("EC").keep_subjects(FEW, doses).write(folder),
+        given.write(folder),
         DataSet("AE").keep_subjects(FEW).write(folder),
         DataSet("DS").keep_subjects(FEW).write(folder),
     ]

@@ -161,3 +161,39 @@ def test_subject_absent_from_the_newest_snapshot_leaves_the_analyses(tmp_path: P
     built, _ = build(tmp_path, snapshots[::-1] if later_first else snapshots)
     assert built.tables["subject"].startswith("1:")
     assert built.tables["history.subject"].startswith("1:")
+
+
+def test_rows_that_name_only_a_device_get_its_subject_of_the_day(tmp_path: Path) -> None:
+    when = dt.datetime(2026, 1, 1)
+    fact = SourceFact("d" * 64, "log.json", 1, "pump", "pump", "increment", None, "p", when, when)
+    tables = {
+        "device_property": pl.DataFrame({"device_id": ["D1"], "property": ["SERIAL"], "value": ["1"], "line": [1]}),
+        "observation": pl.DataFrame(
+            {
+                "device_id": ["D1", "D1"],
+                "code": ["glucose", "glucose"],
+                "observed_at": [dt.datetime(2026, 1, 5, 8), dt.datetime(2026, 3, 5, 8)],
+                "value": [5.5, 6.5],
+                "line": [2, 3],
+            }
+        ),
+        "device_event": pl.DataFrame(
+            {"device_id": ["D1"], "event": ["alarm"], "start_local": [dt.datetime(2026, 3, 5, 8)], "line": [4]}
+        ),
+    }
+    log = (fact, Parsed("pump", "pump", "increment", 4, tables))
+    enrolled, parsed = subjects("S1")
+    assigned = pl.DataFrame(
+        {
+            "device_id": ["D1"],
+            "subject_id": ["S1"],
+            "start_date": [dt.date(2026, 1, 1)],
+            "end_date": [dt.date(2026, 1, 31)],
+            "line": [2],
+        }
+    )
+    both = Parsed("enrolment", "subjects", "snapshot", 1, {**parsed.tables, "device_assignment_recorded": assigned})
+    built, _ = build(tmp_path, [(enrolled, both), log])
+    assert built.tables["observation"].startswith("1:")
+    assert built.tables["device_event"].startswith("1:")
+    assert built.counts[fact.source_id].quarantined == 1

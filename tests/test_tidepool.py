@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from read_log import counted, everything, read_log, table
 
 from importers.base import Parsed
@@ -125,15 +126,16 @@ def test_trap_25_devices_are_told_apart_and_named_by_their_upload(tmp_path: Path
     assert doses["device_id"].to_list() == ["tandem-x2-4711", "tidepool-device-b2"]
 
 
-def test_glucose_is_mmol_and_what_is_broken_is_rejected(tmp_path: Path) -> None:
+def test_glucose_has_its_stated_unit_and_what_is_broken_is_rejected(tmp_path: Path) -> None:
     parsed = read(
         tmp_path,
         {"type": "cbg", "id": "1", "value": 5.5, "units": "mmol/L"},
+        {"type": "smbg", "id": "5", "value": 134},
         {"type": "bolus", "id": "2", "normal": "much"},
         {"type": "bolus", "id": "3"},
         {"type": "bolus", "id": "4", "normal": 1, "time": "soon"},
     )
-    assert table(parsed, "observation").select("value", "unit").rows() == [(5.5, "mmol/L")]
+    assert table(parsed, "observation").select("value", "unit").rows() == [(5.5, "mmol/L"), (134.0, None)]
     assert isinstance(parsed.rejected, pl.DataFrame)
     assert parsed.rejected["reason"].to_list() == ["bad_number", "missing_value", "bad_date"]
 
@@ -144,3 +146,14 @@ def test_trap_34_and_41_hand_entries_are_excluded_and_names_hidden(tmp_path: Pat
     [dose] = table(parsed).to_dicts()
     assert (dose["exclude_reason"], dose["delivered_amount"]) == ("manual_entry", Decimal(4))
     assert "Muster" not in everything(parsed) and "muster" not in everything(parsed)
+
+
+@pytest.mark.external
+def test_doses_of_an_older_data_model_are_rejected_and_not_guessed(shared: Path) -> None:
+    parsed = read_log(shared / "data/devices/tandem_tconnect_xml/expected_output.json", FORMAT)
+    assert isinstance(parsed.rejected, pl.DataFrame)
+    assert parsed.rejected.group_by("field").len().sort("field").rows() == [("normal", 10), ("rate", 16)]
+    squares = table(parsed)
+    assert squares["shape"].to_list() == ["extended"] * 2
+    assert squares["delivered_amount"].to_list() == [Decimal("4.02"), Decimal("0.94")]
+    assert table(parsed, "observation")["unit"].null_count() == 4
