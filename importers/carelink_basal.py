@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from importers.basal import derive_segments, segment_rows, silence_events
+from importers.basal import SILENCE_H, derive_segments, segment_rows, silence_events
 from importers.carelink_boluses import MICRO, daily_total_expr
 from importers.device_log import INSULIN_UNIT
 
@@ -103,8 +103,10 @@ def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame) -> 
         .filter(pl.col("automatic").is_not_null())
         .sort("running", "seq")
     )
-    # Of a run of micro-boluses only the first says something new.
-    modes = modes.filter((pl.col("automatic") != pl.col("automatic").shift(1)).fill_null(True))
+    # Of a run of micro-boluses only the first says something new, and the first after a silence, which ends every state.
+    changed = (pl.col("automatic") != pl.col("automatic").shift(1)).fill_null(True)
+    waited = (pl.col("running").diff().dt.total_hours() >= SILENCE_H).fill_null(True)
+    modes = modes.filter(changed | waited)
     schema = {"rate": pl.Float64, "suspended": pl.Boolean, "automatic": pl.Boolean, "reason": pl.String}
     empty = rows.head(0).select(*place, *(pl.lit(None, dtype).alias(name) for name, dtype in schema.items()))
     return pl.concat(

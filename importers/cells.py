@@ -211,7 +211,7 @@ def _amount_failures(name: str, label: str, decimal: str, *, whole: bool) -> tup
         Check(
             name,
             "bad_number",
-            f'{label}: no number; if "{other}" groups thousands in this file, set thousands = "{other}" in its [[source]]',
+            f'{label}: no number; if "{other}" groups thousands, set thousands = "{other}" in its [[source]]',
             rf"n_{name} IS NULL AND t_{name} IS NULL AND contains(r_{name}, '{other}')",
         ),
         Check(name, "bad_number", f"{label}: no number", f"n_{name} IS NULL AND t_{name} IS NULL"),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from store.protocol import Source
 
 SAMPLE_ROWS = 1_000
+FAULTS_ALLOWED = 100_000
+"""Rows with the wrong number of cells up to which their share does not matter."""
 DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -234,6 +236,17 @@ def needs_exact_reader(text: Delimited) -> bool:
     return text.longest > CELL_LIMIT
 
 
+def check_faults(text: Delimited, count: int) -> None:
+    """Refuse a file most of whose rows are no rows: each would be kept in quarantine with its text."""
+    if count > FAULTS_ALLOWED and count * 2 > text.lines:
+        raise UnreadableFile(
+            f"{text.name}: more than half of its {text.lines:,} lines do not have the {len(text.header)} cells of its "
+            "header.",
+            remedy="Check the delimiter in its [[source]] and how the file was exported.",
+            rows=count,
+        )
+
+
 def write_exact(text: Delimited, copy: Path) -> tuple[int, list[Record]]:
     """Rewrite the data rows for the fast reader, each with its first and last line in front; no header.
 
@@ -258,7 +271,8 @@ def write_exact(text: Delimited, copy: Path) -> tuple[int, list[Record]]:
                 if record is None:
                     continue
                 if record.fault is not None:
-                    faulty.append(record)
+                    faulty.append(replace(record, raw=b"", cells=()))
+                    check_faults(text, len(faulty))
                     continue
                 rows += 1
                 target.write(b"%d%b%d%b%b\n" % (record.first, sign, record.last, sign, joined(record.cells, sign)))

@@ -7,6 +7,7 @@ from importers import (
     carelink,
     cgm_exports,
     diasend,
+    dose_log,
     edc_forms,
     fhir,
     glooko,
@@ -18,6 +19,7 @@ from importers import (
     odm,
     redcap,
     sdtm,
+    tabular,
     tandem_csv,
     tandem_source,
     tandem_xml,
@@ -27,6 +29,9 @@ from importers.base import Importer
 
 FORMATS: tuple[Importer, ...] = (
     sdtm.IMPORTER,
+    dose_log.IMPORTER,
+    tabular.ENROLMENT_IMPORTER,
+    tabular.ADVERSE_EVENT_IMPORTER,
     adherence_caps.IMPORTER,
     carelink.IMPORTER,
     tandem_csv.IMPORTER,

@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING
 
 from importers.base import UnreadableFile
 from importers.cells import quote, text_list
-from importers.delimited import Delimited, needs_exact_reader, write_exact
+from importers.delimited import Delimited, check_faults, needs_exact_reader, write_exact
 from importers.judging import judged_sql
 from importers.mapping import RowPlan
-from importers.records import CELL_LIMIT, Record, count_message
+from importers.records import CELL_LIMIT, NumberedLines, Record, read_record
 from store.errors import DiskFull, is_disk_full
 
 if TYPE_CHECKING:
     import duckdb
 
+_ERRORS_KEPT = 1_000_000
+"""Errors of the fast reader that are kept; it gives up to one for each missing cell. With more, rows and errors do not
+add up, and the exact reader takes over."""
 _BLOCK_BITS = 8
 """Rows per entry of the line table, as a power of two: small enough that few entries hold a rejected line."""
 
@@ -122,47 +125,33 @@ def _stage_fast(con: duckdb.DuckDBPyConnection, prefix: str, text: Delimited, pl
         # Unless a row's every cell is read, bytes that are not UTF-8 pass unnoticed in columns nobody maps.
         _create_read(con, prefix, relation, plan, look_at=() if text.is_utf8 else names)
         errors = con.execute(
-            f"SELECT line, min(error_type), count(DISTINCT error_type), any_value(csv_line), max(error_message) "
-            f'FROM "{prefix}_errors" GROUP BY line ORDER BY line'
+            f"SELECT line, coalesce(any_value(csv_line), '') FROM \"{prefix}_errors\" GROUP BY line ORDER BY line"
         ).fetchall()
     except duckdb.InvalidInputException as error:
         raise _NotOneLinePerRow from error
     finally:
         _drop_errors(con, prefix)
-    faults = [_fault(row, text) for row in errors]
-    if staged.count() + len(faults) != text.lines - text.header_end:
+    if staged.count() + len(errors) != text.lines - text.header_end:
         raise _NotOneLinePerRow
-    _verify_lines(text, faults, [row[3] for row in errors])
-    staged.faults = faults
-    _number_lines(staged, text.header_end + 1, [fault.line for fault in faults])
+    check_faults(text, len(errors))
+    staged.faults = list(_agreed_faults(text, errors))
+    _number_lines(staged, text.header_end + 1, [fault.line for fault in staged.faults])
     return staged
 
 
-def _fault(row: tuple[int, str, int, str, str], text: Delimited) -> Fault:
-    line, kind, kinds, raw, _ = row
-    expected = len(text.header)
-    if kinds == 1 and kind in ("MISSING COLUMNS", "TOO MANY COLUMNS") and not text.has_quotes:
-        found = (raw or "").strip("\r\n").count(text.delimiter) + 1
-        reason = "missing_columns" if kind == "MISSING COLUMNS" else "too_many_columns"
-        return Fault(line, line, reason, count_message(found, expected))
-    if kinds == 1 and kind in ("MISSING COLUMNS", "TOO MANY COLUMNS"):
-        few = kind == "MISSING COLUMNS"
-        words = f"{'fewer' if few else 'more'} cells than the {expected} columns of the header"
-        return Fault(line, line, "missing_columns" if few else "too_many_columns", words)
-    if kinds == 1 and kind == "INVALID ENCODING" and not text.has_quotes:
-        return Fault(line, line, "bad_encoding", "bytes that are not UTF-8; declare the encoding")
-    raise _NotOneLinePerRow
+def _agreed_faults(text: Delimited, errors: Sequence[tuple[int, str]]) -> Iterator[Fault]:
+    """Faults of the lines the fast reader could not split: the exact reader must find fault with the same lines.
 
-
-def _verify_lines(text: Delimited, faults: Sequence[Fault], raws: Sequence[str | None]) -> None:
-    """The fast reader's idea of a faulty line must be the line that stands there in the file."""
-    wanted = ((fault.line, fault.line) for fault in faults)
-    found = dict(text.fetch(wanted))
-    for fault, raw in zip(faults, raws, strict=True):
-        if fault.reason == "bad_encoding":
-            continue
-        if found.get(fault.line, b"").decode("utf-8", "replace") != (raw or "").strip("\r\n"):
+    ``errors``: (line, text of the line as the fast reader has it), ascending.
+    """
+    sign, width = text.delimiter.encode(), len(text.header)
+    lines = text.fetch((line, line) for line, _ in errors)
+    for (line, shown), (_, raw) in zip(errors, lines, strict=True):
+        record = read_record(line, raw, NumberedLines(()), sign, width)
+        same = raw.decode("utf-8", "replace") == shown.strip("\r\n")
+        if record is None or record.fault is None or not (same or record.fault == "bad_encoding"):
             raise _NotOneLinePerRow
+        yield _record_fault(record)
 
 
 def _stage_exact(
@@ -216,7 +205,8 @@ def _csv_relation(
     return (
         f"read_csv({quote(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quote(delimiter)}, "
         f"quote={quote(quote_sign)}, escape={quote(quote_sign)}, columns={{{columns}}}, nullstr={nulls}, "
-        f"store_rejects=true, rejects_table='{prefix}_errors', rejects_scan='{prefix}_scan', rejects_limit=0, "
+        f"store_rejects=true, rejects_table='{prefix}_errors', rejects_scan='{prefix}_scan', "
+        f"rejects_limit={_ERRORS_KEPT}, "
         f"{ends}compression='none', max_line_size={longest}, buffer_size={max(32 << 20, longest * 2)})"
     )
 

@@ -50,7 +50,7 @@ ENROLMENT = replace(SUBJECT, columns=(*SUBJECT.columns, *_DEVICE_COLUMNS))
 Tables = dict[str, "pl.DataFrame"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TabularImporter:
     """Importer of one kind of list; ``tables`` turns its staged rows into frames of canonical tables."""
 

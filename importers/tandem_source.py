@@ -26,12 +26,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.device_log import DeviceLog
 from importers.json_records import read_document
 from importers.tandem_source_rows import add_events
+from importers.vendor_text import read_amount
 
 FORMAT = "tandem_source"
 
@@ -40,7 +42,7 @@ _DICTIONARY = re.compile(rb'"events"\s*:\s*\{\s*"\d+"\s*:\s*\{\s*"name"\s*:\s*"L
 _PERSONS = ("patientName", "pumper", "firstName", "account", "jwt")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class PumpEvent:
     """One event: its place in the file, number, order, times and its values by plain lower-case name."""
 
@@ -54,9 +56,11 @@ class PumpEvent:
 
     def number_of(self, *names: str) -> Decimal | None:
         """First of the values that is a number, six places."""
-        from importers.vendor_text import read_amount
-
-        return next((found for name in names if (found := read_amount(self.values.get(name))) is not None), None)
+        for name in names:
+            found = read_amount(self.values.get(name))
+            if found is not None:
+                return found
+        return None
 
     def text_of(self, *names: str) -> str | None:
         return next((str(self.values[name]) for name in names if self.values.get(name) not in (None, "")), None)
@@ -104,31 +108,47 @@ def _find_events(data: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_event(data: Mapping[str, Any]) -> bool:
-    timed = any(key in data for key in ("event_timestamp", "timestamp", "pumpDateTime", "raw_event"))
-    return timed and any(key in data for key in ("ID", "id", "event_id", "eventId", "NAME"))
+    timed = "timestamp" in data or "event_timestamp" in data or "pumpDateTime" in data or "raw_event" in data
+    return timed and ("event_id" in data or "ID" in data or "id" in data or "eventId" in data or "NAME" in data)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+@cache
+def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names as every reader of the log would spell them; events of one kind have the same names."""
+    return tuple(re.sub(r"[^a-z0-9]", "", name.lower()) for name in names)
 
 
 def _read_event(line: int, raw: Mapping[str, Any], log: DeviceLog) -> PumpEvent | None:
     inner = raw.get("raw_event") or {}
-    values = {_plain(key): value for key, value in raw.items() if not isinstance(value, (dict, list))}
-    values |= {_plain(key): value for key, value in (raw.get("data") or raw.get("eventProperties") or {}).items()}
-    number = raw.get("ID", inner.get("id", raw.get("event_id", raw.get("eventId", raw.get("id")))))
-    seq = inner.get("seqNum", raw.get("seq", raw.get("sequenceNumber", raw.get("seqNum"))))
+    values = dict(zip(_plain(tuple(raw)), raw.values(), strict=True))
+    inside = raw.get("data") or raw.get("eventProperties")
+    if isinstance(inside, dict):
+        values |= zip(_plain(tuple(inside)), inside.values(), strict=True)
+    number = next((raw[name] for name in ("ID", "event_id", "eventId", "id") if name in raw), inner.get("id"))
+    seq = next((raw[name] for name in ("seq", "sequenceNumber", "seqNum") if name in raw), inner.get("seqNum"))
     if seq is None and "ID" in raw:
         seq = raw.get("event_id")
     stamp = raw.get("pumpDateTime") or raw.get("event_timestamp") or raw.get("timestamp") or inner.get("timestamp")
-    shown = {"id": number, "seq": seq, "timestamp": stamp}
     try:
         moment = dt.datetime.fromisoformat(str(stamp))
     except ValueError:
-        log.reject(line, "bad_date", "the event has no readable time", field="timestamp", value=str(stamp), raw=shown)
+        log.reject(
+            line,
+            "bad_date",
+            "the event has no readable time",
+            field="timestamp",
+            value=str(stamp),
+            raw={"id": number, "seq": seq},
+        )
         return None
     if not str(number).isdigit() or not str(seq).isdigit():
-        log.reject(line, "missing_value", "the event has no number or no sequence number", field="id", raw=shown)
+        log.reject(
+            line,
+            "missing_value",
+            "the event has no number or no sequence number",
+            field="id",
+            raw={"id": number, "seq": seq},
+        )
         return None
     local, utc, offset = _times(moment, raw.get("estimatedDateTime"), log)
     return PumpEvent(line, int(str(number)), int(str(seq)), local, values, utc, offset)
@@ -158,7 +178,8 @@ def _metadata(data: Any) -> list[dict[str, str]]:
     while stack:
         entry = stack.pop()
         if isinstance(entry, list):
-            stack.extend(entry)
+            # A list of events, however long, describes no pump.
+            stack.extend(entry if not entry or not isinstance(entry[0], dict) or not _is_event(entry[0]) else ())
         elif isinstance(entry, dict):
             serial = entry.get("serialNumber")
             if isinstance(serial, str) and serial:
@@ -166,7 +187,8 @@ def _metadata(data: Any) -> list[dict[str, str]]:
                     if isinstance(entry.get(key), str):
                         found[serial].setdefault(key, entry[key])
                 found[serial]["serialNumber"] = serial
-            stack.extend(value for value in entry.values() if isinstance(value, (dict, list)))
+            if not _is_event(entry):
+                stack.extend(value for value in entry.values() if isinstance(value, (dict, list)))
     return list(found.values())
 
 

@@ -81,6 +81,8 @@ def add_events(events: Sequence[PumpEvent], pumps: list[dict[str, str]], log: De
         placed = _other_row(event, device_id)
         if placed is not None:
             rows[placed[0]].append(placed[1])
+        elif event.number in (*GLUCOSE, BG, CARBS):
+            log.reject(event.line, "missing_value", "the event has no value", table="observation", device_id=device_id)
         elif event.number not in (RATE_CHANGE, BASAL_DELIVERY):
             log.count(1, "are running totals, connections, settings or housekeeping of the log")
     for table, found_rows in rows.items():
@@ -198,32 +200,44 @@ def _add_basal(events: Sequence[PumpEvent], device_id: str, log: DeviceLog) -> N
         for old, new in [clock_times(event)]
         if old is not None and new is not None
     ]
-    rows = []
+    every = pl.DataFrame(
+        {
+            "line": [event.line for event in events],
+            "seq": [event.seq for event in events],
+            "at": [event.at for event in events],
+        },
+        schema={"line": pl.Int64, "seq": pl.Int64, "at": pl.Datetime("us")},
+    )
+    states = [(event.line, *state) for event in events if (state := _basal_state(event)) is not None]
+    told = {state[0] for state in states}
     for event in events:
-        row: dict[str, Any] = {"line": event.line, "seq": event.seq, "at": event.at}
-        if event.number == RATE_CHANGE:
-            rate = event.number_of("commandedbasalrate", "commandedrate")
-            row["rate"] = float(rate) if rate is not None else None
-        elif event.number == BASAL_DELIVERY:
-            rate = _delivered_rate(event)
-            row["rate"] = float(rate) if rate is not None else None
-        elif event.number in (SUSPENDED, POWER_OFF):
-            row |= {"suspended": True, "reason": _suspend_reason(event)}
-        elif event.number == RESUMED:
-            row["suspended"] = False
-        rows.append(row)
+        if event.number in (RATE_CHANGE, BASAL_DELIVERY) and event.line not in told:
+            log.reject(event.line, "missing_value", "the event has no commanded rate", device_id=device_id)
     schema: dict[str, Any] = {
-        "line": pl.Int64, "seq": pl.Int64, "at": pl.Datetime("us"), "rate": pl.Float64,
-        "suspended": pl.Boolean, "automatic": pl.Boolean, "reason": pl.String,
+        "line": pl.Int64, "rate": pl.Float64, "suspended": pl.Boolean, "reason": pl.String,
     }  # fmt: skip
-    frame = add_running_time(pl.DataFrame(rows, schema=schema), changes)
-    rates = [event for event in events if event.number in (RATE_CHANGE, BASAL_DELIVERY)]
-    stated = frame.filter(pl.any_horizontal(pl.col("rate", "suspended").is_not_null()))
+    frame = add_running_time(every, changes)
+    stated = frame.join(pl.DataFrame(states, schema=schema, orient="row"), on="line").with_columns(
+        automatic=pl.lit(None, dtype=pl.Boolean)
+    )
     segments = segment_rows(derive_segments(pl.concat([stated, silence_events(frame)], how="diagonal")), device_id)
     log.add("dose_event", segments)
     known = set(segments["line"].to_list()) if segments.height else set()
-    unread = [event for event in rates if event.line not in known]
-    log.count(len(unread), "state a basal rate that starts no time of its own")
+    silent = [line for line, rate, _, _ in states if rate is not None and line not in known]
+    log.count(len(silent), "state a basal rate that starts no time of its own")
+
+
+def _basal_state(event: PumpEvent) -> tuple[float | None, bool | None, str | None] | None:
+    """Rate, suspended and reason that an event sets; None for an event that says nothing of basal."""
+    if event.number == RATE_CHANGE:
+        rate = event.number_of("commandedbasalrate", "commandedrate")
+        return (float(rate), None, None) if rate is not None else None
+    if event.number == BASAL_DELIVERY:
+        rate = _delivered_rate(event)
+        return (float(rate), None, None) if rate is not None else None
+    if event.number in (SUSPENDED, POWER_OFF):
+        return None, True, _suspend_reason(event)
+    return (None, False, None) if event.number == RESUMED else None
 
 
 def _delivered_rate(event: PumpEvent) -> Decimal | None:

@@ -83,6 +83,8 @@ def read_amount(text: str | float | Decimal | None) -> Decimal | None:
     """One amount, exact to six places; None for nothing or no number."""
     if text is None:
         return None
+    if type(text) is int:
+        return Decimal(text) if abs(text) < _LIMIT else None
     plain = str(text).strip()
     if _COMMA.fullmatch(plain):
         plain = plain.replace(",", ".")

@@ -45,7 +45,7 @@ QUARANTINE = Table(
         Column("line", "BIGINT", "Line in the file", required=True),
         Column("table_name", "VARCHAR", "Table the row was meant for"),
         Column("reason", "quarantine_reason", "Reason code", required=True),
-        Column("field", "VARCHAR", "Field at fault"),
+        Column("field", "VARCHAR", "Field at fault, as the file or the schema names it", blinding="never"),
         Column("value", "VARCHAR", "Value found", blinding="never"),
         Column("message", "VARCHAR", "The reason in words", blinding="never"),
         Column("subject_id", "VARCHAR", "Subject as stated, where readable"),

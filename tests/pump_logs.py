@@ -156,7 +156,8 @@ def stored(files: Sequence[Parsed]) -> tuple[duckdb.DuckDBPyConnection, list[Fil
     for name, table in received.tables.items():
         resolve_table(con, table)
         con.execute(
-            f"CREATE TEMP TABLE current_{name} AS SELECT * FROM {table.view} ANTI JOIN exc_{name} USING (source_id, line)"
+            f"CREATE TEMP TABLE current_{name} AS "
+            f"SELECT * FROM {table.view} ANTI JOIN exc_{name} USING (source_id, line)"
         )
     counts = count_rows(con, received)
     return con, [counts[fact.source_id] for fact in facts]

@@ -18,8 +18,8 @@ from store.study import Study, create_study
 SAMPLE = sample_data.path("autoinjector")
 PROTOCOL = SAMPLE / "protocol.toml"
 
-FEW = ("CDISC001", "CDISC002", "CDISC004", "CDISC006", "CDISC008", "CDISC009")
-"""Two subjects of every arm; one of them has held doses, two have adverse events."""
+FEW = ("CDISC001", "CDISC002", "CDISC003", "CDISC005", "CDISC008", "CDISC009")
+"""Two subjects of every arm; one of them has held doses."""
 
 Row = list[Any]
 

@@ -302,7 +302,8 @@ def test_rows_written_twice_are_duplicates(tmp_path: Path) -> None:
 def test_trap_25_two_pumps_in_one_file(tmp_path: Path) -> None:
     one = carelink_table([bolus("2018-01-01 08:00:00", 5, 1, 1, source=MICRO)])
     other = carelink_table([bolus("2018-01-01 08:00:00", 5, 2, 2, source=MICRO)])
-    text = f"-------,MiniMed 670G MMT-1780,Pump,NG1111111H,-------\n{one}\n-------,MiniMed 670G MMT-1780,Pump,NG2222222H,-------\n{other}"
+    marker = "-------,MiniMed 670G MMT-1780,Pump,{},-------\n"
+    text = f"{marker.format('NG1111111H')}{one}\n{marker.format('NG2222222H')}{other}"
     parsed = parse(IMPORTER, tmp_path, text)
     assert_accounted(parsed)
     by_pump = {row["device_id"]: row["delivered_amount"] for row in rows(parsed)}
@@ -371,6 +372,17 @@ def test_profile_rate_is_not_given_while_the_algorithm_doses(tmp_path: Path) -> 
     segments = rows(read(tmp_path, log), kind="basal_segment")
     shown = [(row["start_local"].hour, row["delivered_duration_s"], row["delivered_amount"]) for row in segments]
     assert shown == [(0, 7500, Decimal("2.083333")), (10, 7200, Decimal(4)), (12, 3600, Decimal(1))]
+
+
+def test_automatic_mode_goes_on_after_a_silence(tmp_path: Path) -> None:
+    log = [
+        entry("2018-01-01 00:00:00", basal=1.0),
+        bolus("2018-01-01 01:00:00", 1, 0.1, 0.1, source=MICRO),
+        bolus("2018-01-05 01:00:00", 2, 0.1, 0.1, source=MICRO),
+        entry("2018-01-05 06:00:00", basal=2.0),
+        entry("2018-01-05 08:00:00", bg=100),
+    ]
+    assert [row["delivered_amount"] for row in rows(read(tmp_path, log), kind="basal_segment")] == [Decimal(1)]
 
 
 def test_trap_33_fills_are_no_doses(tmp_path: Path) -> None:
@@ -473,7 +485,7 @@ def test_file_without_a_pump_stays_by_itself(tmp_path: Path) -> None:
 def test_every_bolus_comes_back_whole(
     tmp_path: Path, boluses: list[tuple[int, int, int, int, bool]], first: int
 ) -> None:
-    """Numbers of one byte, deliveries of any length, cancelled or not: as many doses as boluses, amounts to the unit."""
+    """One-byte numbers, any length, cancelled or not: as many doses as boluses, amounts to the unit."""
     at = dt.datetime(2018, 1, 1)
     log: list[dict[str, object]] = []
     told = given = Decimal(0)

@@ -27,7 +27,8 @@ def insulin(when: str, told: str, given: str, *, activation: str = "RECOMMENDED"
 def read(folder: Path, *markers: dict[str, Any], **state: Any) -> Parsed:
     document = {
         "lastName": "Testperson", "firstName": "Paula", "medicalDeviceFamily": "NGP", "bgUnits": "MGDL",
-        "conduitSerialNumber": "1", "lastConduitDateTime": "2025-11-10T21:22:27", "currentServerTime": 1_762_827_797_829,
+        "conduitSerialNumber": "1", "lastConduitDateTime": "2025-11-10T21:22:27",
+        "currentServerTime": 1_762_827_797_829,
         "medicalDeviceInformation": {
             "manufacturer": "Medtronic", "modelNumber": "MMT-1884", "firmwareRevision": "24.11.9",
             "deviceSerialNumber": "NG1234567H",

@@ -37,7 +37,8 @@ COLUMNS_700 = (
 PREAMBLE = (
     "Last Name;First Name;Patient ID;System ID;Start Date;End Date;Device;MiniMed 780G MMT-1886;Hardware Version;A1.01;"
     "Firmware Version;8.13.2\n"
-    '"Testperson";"Paula";"S-017";"";"16/07/26 00:00:00";"29/07/26 00:00:00";"Serial Number";NG0000000X;Software Version;\n'
+    '"Testperson";"Paula";"S-017";"";"16/07/26 00:00:00";"29/07/26 00:00:00";'
+    '"Serial Number";NG0000000X;Software Version;\n'
     "Patient DOB;;;;;;CGM;Guardian(TM) Sensor 3\n\n\n"
 )
 
@@ -156,8 +157,10 @@ def test_device_and_firmware_are_told_apart(tmp_path: Path) -> None:
 
 def test_trap_15_translated_headings(tmp_path: Path) -> None:
     dutch = {
-        "Date": "Datum", "Time": "Tijd", "Bolus Type": "Bolustype", "Bolus Volume Selected (U)": "Geselecteerd bolusvolume (E)",
-        "Bolus Volume Delivered (U)": "Afgegeven bolusvolume (E)", "Suspend": "Stoppen", "BG Reading (mg/dL)": "BG-meetwaarde (mmol/l)",
+        "Date": "Datum", "Time": "Tijd", "Bolus Type": "Bolustype",
+        "Bolus Volume Selected (U)": "Geselecteerd bolusvolume (E)",
+        "Bolus Volume Delivered (U)": "Afgegeven bolusvolume (E)", "Suspend": "Stoppen",
+        "BG Reading (mg/dL)": "BG-meetwaarde (mmol/l)",
     }  # fmt: skip
     columns = [dutch.get(name, name) for name in CARELINK_600]
     row = bolus("2026-07-29 11:00:00", 85, 2.5, 2.5, source="MANUAL")
@@ -171,7 +174,7 @@ def test_real_guardian_export(shared: Path) -> None:
     parsed = parse_file(IMPORTER, shared / "data/devices/carelink_guardian_eu/export.csv")
     assert_accounted(parsed)
     assert rejected(parsed) == []
-    # 24,896 data rows; the one without any value is counted in the notes, the device in the section marker is a row more.
+    # 24,896 data rows: the one without any value is counted in the notes, the section marker names a device.
     assert parsed.rows_read == 24_896
     assert "1 rows hold settings, screens or network devices." in parsed.notes
     entered = rows(parsed, kind="injection")

@@ -265,7 +265,7 @@ def test_expected_basal_of_another_project(shared: Path) -> None:
     for when, event in scheduled.items():
         rate, seconds = found[when]
         assert rate == event["rate"]
-        # The suspension of 03:32:32 and the pattern change of 11:51:05 end two of them earlier than the other project says.
+        # The suspension of 03:32:32 and the pattern change of 11:51:05 end two of them earlier.
         cut = {"2014-03-14T03:29:15": 197, "2014-03-14T09:00:00": 10_265}
         assert seconds == cut.get(when, event["duration"] // 1000)
     for event in events:

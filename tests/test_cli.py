@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -206,7 +207,7 @@ def test_ctrl_c_stops_a_long_query(study: Study) -> None:
 
 def test_a_closed_pipe_is_no_error(study: Study) -> None:
     command = (
-        f"{sys.executable} -c 'from tui.cli import main; main()' sql 'FROM range(200000)' --csv "
+        f"{shlex.quote(sys.executable)} -c 'from tui.cli import main; main()' sql 'FROM range(200000)' --csv "
         f"--study '{study.root}' | true; echo ${{PIPESTATUS[0]}}"
     )
     answer = subprocess.run(

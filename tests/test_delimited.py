@@ -29,7 +29,9 @@ def records(text: bytes, width: int | None = 3) -> list[tuple[int, int, tuple[by
 
 
 def test_short_and_long_lines_are_rejected_with_line_and_text(tmp_path: Path) -> None:
-    log = read(tmp_path, HEADER + "S1,2024-01-01,1\nS1,2024-01-01\n\u00e9S1,2024-01-01,1,2\nS1,2024-01-01,3\nx\n", mapped())
+    log = read(
+        tmp_path, HEADER + "S1,2024-01-01,1\nS1,2024-01-01\n\u00e9S1,2024-01-01,1,2\nS1,2024-01-01,3\nx\n", mapped()
+    )
     assert lines(log) == [2, 5]
     assert log.rejected.select("line", "reason", "message", "raw").rows() == [
         (3, "missing_columns", "2 cells where the header has 3 columns", "S1,2024-01-01"),
@@ -60,7 +62,9 @@ def test_mixed_line_ends_and_a_stray_return(tmp_path: Path) -> None:
 
 
 def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
-    log = read(tmp_path, "\n\nSubject,Time,Dose\n\nS1,2024-01-01,1\n\n\nS2,2024-01-02,x\n   \nS3,2024-01-03,3\n\n", mapped())
+    log = read(
+        tmp_path, "\n\nSubject,Time,Dose\n\nS1,2024-01-01,1\n\n\nS2,2024-01-02,x\n   \nS3,2024-01-03,3\n\n", mapped()
+    )
     assert lines(log) == [5, 10]
     assert log.reasons() == [(8, "bad_number", "delivered_amount"), (9, "missing_columns", None)]
     assert log.rejected["raw"].to_list() == ["S2,2024-01-02,x", "   "]
@@ -86,7 +90,10 @@ def test_a_header_over_two_lines(tmp_path: Path) -> None:
 
 
 def test_a_stray_quote_costs_one_line(tmp_path: Path) -> None:
-    text = 'Subject,Time,Dose,Lot\nS1,2024-01-01,1,a\nS2,2024-01-02,2,"b\nS3,2024-01-03,3,c\nS4,2024-01-04,4,5" needle\nS5,2024-01-05,5,"d"e\nS6,2024-01-06,6,f\n'
+    text = (
+        'Subject,Time,Dose,Lot\nS1,2024-01-01,1,a\nS2,2024-01-02,2,"b\nS3,2024-01-03,3,c\nS4,2024-01-04,4,5" needle\n'
+        'S5,2024-01-05,5,"d"e\nS6,2024-01-06,6,f\n'
+    )
     log = read(tmp_path, text, LOT)
     assert log.events.select("line", "lot").rows() == [(2, "a"), (4, "c"), (5, '5" needle'), (7, "f")]
     assert log.rejected.select("line", "reason", "raw").rows() == [
@@ -124,7 +131,13 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "declared"),
-    [("cp1252", "cp1252"), ("latin-1", "iso-8859-1"), ("utf-16", "utf-8"), ("utf-16-le", "utf-16-le"), ("utf-8-sig", "utf-8")],
+    [
+        ("cp1252", "cp1252"),
+        ("latin-1", "iso-8859-1"),
+        ("utf-16", "utf-8"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-8-sig", "utf-8"),
+    ],
 )
 def test_declared_encodings_and_byte_order_marks(tmp_path: Path, encoding: str, declared: str) -> None:
     text = "Subject,Time,Dose,Lot\nS1,2024-01-01,1,\u00fc\u00e9\nS1,2024-01-01,\u00fc,x\n"
@@ -134,7 +147,11 @@ def test_declared_encodings_and_byte_order_marks(tmp_path: Path, encoding: str, 
 
 
 def test_a_byte_that_a_code_page_leaves_undefined_is_kept(tmp_path: Path) -> None:
-    log = read(tmp_path, b"Subject,Time,Dose,Lot\nS1,2024-01-01,1,a\x81b\n", mapped(columns={**COLUMNS, "lot": "Lot"}, encoding="cp1252"))
+    log = read(
+        tmp_path,
+        b"Subject,Time,Dose,Lot\nS1,2024-01-01,1,a\x81b\n",
+        mapped(columns={**COLUMNS, "lot": "Lot"}, encoding="cp1252"),
+    )
     assert log.events["lot"].to_list() == ["a\x81b"]
 
 
@@ -182,7 +199,12 @@ def test_header_only(tmp_path: Path) -> None:
 
 def test_an_endless_line_is_refused_before_any_parser_sees_it(tmp_path: Path) -> None:
     endless = HEADER.encode() + b"S1,2024-01-01," + b"1" * (6 * LINE_LIMIT)
-    for data in (endless, endless[:100] + endless[100:].replace(b"\n", b""), gzip.compress(endless, 1), pack_zstd(endless)):
+    for data in (
+        endless,
+        endless[:100] + endless[100:].replace(b"\n", b""),
+        gzip.compress(endless, 1),
+        pack_zstd(endless),
+    ):
         tracemalloc.start()
         with pytest.raises(UnreadableFile, match="longer than 16 MB"):
             read(tmp_path, data, mapped())
@@ -200,7 +222,13 @@ def test_a_file_that_unpacks_beyond_all_measure_is_refused(tmp_path: Path, monke
 
 
 def test_a_cell_over_the_limit_and_one_below_it(tmp_path: Path) -> None:
-    text = "Subject,Time,Dose,Lot\nS1,2024-01-01,1," + "a" * (CELL_LIMIT + 1) + "\nS2,2024-01-01,1,b\nS3,2024-01-01,1," + "c" * CELL_LIMIT + "\n"
+    text = (
+        "Subject,Time,Dose,Lot\nS1,2024-01-01,1,"
+        + "a" * (CELL_LIMIT + 1)
+        + "\nS2,2024-01-01,1,b\nS3,2024-01-01,1,"
+        + "c" * CELL_LIMIT
+        + "\n"
+    )
     log = read(tmp_path, text, LOT)
     assert log.reasons() == [(2, "too_long", None)]
     assert len(log.rejected["raw"][0]) < 70_000

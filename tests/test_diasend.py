@@ -13,7 +13,10 @@ from pump_logs import assert_accounted, everything, parse, parse_file, rejected,
 from importers.base import Parsed, UnreadableFile
 from importers.diasend import IMPORTER
 
-INSULIN = "Time,Basal Amount (U/h),Bolus Type,Bolus Volume (U),Immediate Volume (U),Extended Volume (U),Duration (min),Carbs(g),Notes\n"
+INSULIN = (
+    "Time,Basal Amount (U/h),Bolus Type,Bolus Volume (U),Immediate Volume (U),Extended Volume (U),Duration (min),"
+    "Carbs(g),Notes\n"
+)
 GLUCOSE = "Patient ID,\nName,Paula Testperson\n,\nDate,05/11/2013 to 03/02/2014\nTime,mmol/l\n05/11/2013 00:17,6.8\n"
 
 

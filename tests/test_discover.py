@@ -55,7 +55,6 @@ def test_schemas_of_dataset_json_are_no_data(shared: Path) -> None:
     [
         ("doses.csv", b"one,two\n1,2\n"),
         ("doses.xlsx", b"PK\x03\x04rest"),
-        ("doses.parquet", b"PAR1rest"),
         ("doses.json", b'[{"dose": 1}, {"dose": 2}]'),
         ("doses.json", b'{"doses": [{"dose": 1}]}'),
         ("doses.json", b'{"doses": [{"dose": 1}, '),

@@ -72,25 +72,25 @@ def test_mapping_constants_units_and_values(tmp_path: Path) -> None:
     ("text", "value"),
     [
         ("1", "1"), ("0", "0"), ("-0", "0"), ("+1.5", "1.5"), (".5", "0.5"), ("5.", "5"), ("1e3", "1000"),
-        ("2.5E-3", "0.0025"), ("0.000001", "0.000001"), ("0.30000000000000004", "0.3"), ("0.10000000149011612", "0.100000001"),
+        ("2.5E-3", "0.0025"), ("0.000001", "0.000001"), ("0.30000000000000004", "0.3"),
         ("0.1000000001", "0.1"), ("999999999999.999999", "999999999999.999999"), ("5.397605e-79", "0"),
         (" 1.5 ", "1.5"), ("\t2\t", "2"), ("007", "7"), ("1234567890.5", "1234567890.5"),
     ],
 )  # fmt: skip
 def test_amounts_are_exact(tmp_path: Path, text: str, value: str) -> None:
     log = read(tmp_path, f"Subject|Time|Dose\nS1|2024-01-01|{text}\n", mapped())
-    if value == "0.100000001":  # more than six real decimals
-        assert log.reasons() == [(2, "bad_number", "delivered_amount")]
-    else:
-        assert log.events["delivered_amount"].to_list() == [Decimal(value)]
+    assert log.events["delivered_amount"].to_list() == [Decimal(value)]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("0.1234567", "bad_number"), ("1e-7", "bad_number"), ("1e12", "bad_number"), ("1000000000000", "bad_number"),
-        ("1_000", "bad_number"), ("1 000", "bad_number"), ("0x10", "bad_number"), ("nan", "bad_number"),
-        ("inf", "bad_number"), ("--1", "bad_number"), ("1.2.3", "bad_number"), ("E5", "bad_number"), (".", "bad_number"),
+        ("0.10000000149011612", "bad_number"), ("1_000", "bad_number"), ("1 000", "bad_number"),
+        ("0x10", "bad_number"),
+        ("nan", "bad_number"),
+        ("inf", "bad_number"), ("--1", "bad_number"), ("1.2.3", "bad_number"), ("E5", "bad_number"),
+        (".", "bad_number"),
         ("1e5000", "bad_number"), ("one", "bad_number"), ("\u0663", "bad_number"), ("1\u00a0000", "bad_number"),
         ("-1", "bad_value"), ("-0.000001", "bad_value"), ("=1+1", "bad_number"),
     ],
@@ -119,7 +119,9 @@ def test_a_file_with_the_other_decimal_sign_is_refused(tmp_path: Path, decimal: 
 
 
 def test_decimal_comma_and_grouped_thousands(tmp_path: Path) -> None:
-    rows = "".join(f"S1;2024-01-01;{text}\n" for text in ("1,5", "1.234,5", "12.345.678", "0,000001", "12,345", "1.23", "0.125"))
+    rows = "".join(
+        f"S1;2024-01-01;{text}\n" for text in ("1,5", "1.234,5", "12.345.678", "0,000001", "12,345", "1.23", "0.125")
+    )
     log = read(tmp_path, "Subject;Time;Dose\n" + rows, mapped(decimal=",", thousands="."))
     assert log.events["delivered_amount"].to_list() == [
         Decimal(text) for text in ("1.5", "1234.5", "12345678", "0.000001", "12.345")
@@ -157,7 +159,16 @@ def test_rows_without_whom_when_or_unit(tmp_path: Path) -> None:
 
 
 def test_text_survives_as_it_is(tmp_path: Path) -> None:
-    texts = ["=HYPERLINK(1)", "[bold]x[/bold]", "\x1b[31mred", "a\x00b", "\u202eabc", "caf\u00e9", "'; DROP TABLE x; --", '""']
+    texts = [
+        "=HYPERLINK(1)",
+        "[bold]x[/bold]",
+        "\x1b[31mred",
+        "a\x00b",
+        "\u202eabc",
+        "caf\u00e9",
+        "'; DROP TABLE x; --",
+        '""',
+    ]
     stated = mapped(columns={**COLUMNS, "lot": "Lot"})
     cells = "".join('S1,2024-01-01,1,"' + text.replace('"', '""') + '"\n' for text in texts)
     log = read(tmp_path, "Subject,Time,Dose,Lot\n" + cells, stated)
@@ -170,7 +181,7 @@ def test_text_survives_as_it_is(tmp_path: Path) -> None:
         ("Subjct,Time,Dose", mapped(), ["'Subject'", "subject_id", "Subjct, Time, Dose", "nearest name is 'Subjct'"]),
         ("Subject,Time,Dose,Dose", mapped(), ["Two columns have the name 'Dose'"]),
         ("Subject,Time,dose,DOSE", mapped(), ["'Dose'", "'dose', 'DOSE'"]),
-        ("Subject,Time,Dose", mapped(columns={**COLUMNS, "delivered": "Dose"}), ["columns.delivered", "delivered_amount"]),
+        ("Subject,Time,Dose", mapped(columns={**COLUMNS, "delivered": "Dose"}), ["columns.delivered"]),
         ("Subject,Time,Dose", mapped(columns={**COLUMNS, "start_utc": "Time"}), ["columns.start_utc"]),
         ("Subject,Time,Dose", mapped(constants={"amount_unit": "mg"}), ["kind", "constants.kind"]),
         ("Subject,Time,Dose", mapped(constants={"kind": "injection"}), ["amount_unit", "constants.amount_unit"]),
@@ -179,7 +190,8 @@ def test_text_survives_as_it_is(tmp_path: Path) -> None:
         ("Subject,Time,Dose", mapped(constants={**CONSTANTS, "volume": "1,5"}), ["volume", "'1,5'"]),
         ("Subject,Time,Dose", mapped(constants={**CONSTANTS, "start_local": "2024-01-01"}), ["start_local"]),
         ("Subject,Time,Dose", mapped(units={"x": "y"}, columns={**COLUMNS, "volume_unit": "Dose"}), ["'x'", "'y'"]),
-        ("Subject,Time,Dose", mapped(values={"kind": {"a": "b"}}, columns={**COLUMNS, "kind": "Dose"}, constants={}), ["'b'"]),
+        ("Subject,Time,Dose", mapped(columns={**COLUMNS, "kind": "Dose"}), ["kind", "both a column and a constant"]),
+        ("Subject,Time,Dose", mapped(values={"status": {"a": "b"}}, columns={**COLUMNS, "status": "Dose"}), ["'b'"]),
         ("Subject,Time,Dose", mapped(columns={"start_local": "Time"}), ["subject_id or device_id"]),
         ("Subject,Time,Dose", mapped(columns={"subject_id": "Subject"}), ["start_local"]),
         ("subject_id,start_local,dose", None, ["kind"]),
@@ -212,8 +224,16 @@ def test_recognised_by_its_header() -> None:
 
 
 def test_parquet_gives_the_same_rows_as_text(tmp_path: Path) -> None:
-    text = "Subject,Time,Dose\nS1,2024-01-01 08:00:00,1.5\nS2,2024-01-02 08:00:00,0.1\nS3,1999-01-01 00:00:00,1\nS4,2024-01-02 08:00:00,\n"
-    times = [dt.datetime(2024, 1, 1, 8), dt.datetime(2024, 1, 2, 8), dt.datetime(1999, 1, 1), dt.datetime(2024, 1, 2, 8)]
+    text = (
+        "Subject,Time,Dose\nS1,2024-01-01 08:00:00,1.5\nS2,2024-01-02 08:00:00,0.1\n"
+        "S3,1999-01-01 00:00:00,1\nS4,2024-01-02 08:00:00,\n"
+    )
+    times = [
+        dt.datetime(2024, 1, 1, 8),
+        dt.datetime(2024, 1, 2, 8),
+        dt.datetime(1999, 1, 1),
+        dt.datetime(2024, 1, 2, 8),
+    ]
     frame = pl.DataFrame({"Subject": ["S1", "S2", "S3", "S4"], "Time": times, "Dose": [1.5, 0.1, 1.0, None]})
     path = tmp_path / "made.parquet"
     frame.write_parquet(path)

@@ -46,7 +46,9 @@ moments = st.one_of(
         lambda at: at.replace(microsecond=0).isoformat(sep=" ")
     ),
     st.dates(min_value=dt.date(2010, 1, 1)).map(lambda day: day.isoformat()),
-    st.sampled_from(("", "2023-02-29", "2024-01-01 25:00", "01.02.2024", "2024-01-01T08:00:00Z", "2024-01-01 13:00:00 PM")),
+    st.sampled_from(
+        ("", "2023-02-29", "2024-01-01 25:00", "01.02.2024", "2024-01-01T08:00:00Z", "2024-01-01 13:00:00 PM")
+    ),
 )
 subjects = st.one_of(st.sampled_from(("S1", "S2 ", " S3", "", "  ", "\u00e9")), st.text(max_size=3))
 texts = st.text(st.characters(codec="utf-8"), max_size=8)

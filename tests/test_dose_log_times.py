@@ -88,7 +88,8 @@ def test_declared_format(tmp_path: Path) -> None:
     stated = mapped(datetime_format="%d-%b-%Y %H:%M", columns={**COLUMNS, "end_local": "End"})
     log = read(
         tmp_path,
-        "Subject,Time,End,Dose\nS1,05-JAN-2024 08:30,05-Jan-2024 08:31,1\nS1,2024-01-05 08:30,,1\nS1,06-JAN-2024 08:30,x,1\n",
+        "Subject,Time,End,Dose\nS1,05-JAN-2024 08:30,05-Jan-2024 08:31,1\n"
+        "S1,2024-01-05 08:30,,1\nS1,06-JAN-2024 08:30,x,1\n",
         stated,
     )
     assert log.events.select("start_local", "end_local", "start_precision").rows() == [
@@ -98,7 +99,13 @@ def test_declared_format(tmp_path: Path) -> None:
 
 
 def test_lost_clocks_and_times_after_the_export(tmp_path: Path) -> None:
-    times = ("2007-01-01 00:00:17", "2009-12-31 23:59:59", "2010-01-01 00:00:00", "2024-03-03 12:00", "2024-03-03 12:01")
+    times = (
+        "2007-01-01 00:00:17",
+        "2009-12-31 23:59:59",
+        "2010-01-01 00:00:00",
+        "2024-03-03 12:00",
+        "2024-03-03 12:01",
+    )
     stated = mapped(exported_at="pen-{%Y%m%d-%H%M}.csv")
     log = read(tmp_path, table(*times), stated, name="pen-20240301-1200.csv")
     assert log.parsed.exported_utc == moment("2024-03-01 12:00")
@@ -121,7 +128,13 @@ def test_site_time_stays_local(tmp_path: Path) -> None:
 
 
 def test_utc_time(tmp_path: Path) -> None:
-    times = ("2024-03-09 08:30", "2024-03-09 08:30Z", "2024-03-09T08:30:00+00:00", "2024-03-09 08:30+01:00", "2024-03-09")
+    times = (
+        "2024-03-09 08:30",
+        "2024-03-09 08:30Z",
+        "2024-03-09T08:30:00+00:00",
+        "2024-03-09 08:30+01:00",
+        "2024-03-09",
+    )
     log = read(tmp_path, table(*times), mapped(time_zone="utc"))
     at = moment("2024-03-09 08:30")
     columns = ["start_local", "start_utc", "utc_offset_min", "offset_source"]
@@ -156,7 +169,14 @@ def test_declared_format_with_offset(tmp_path: Path) -> None:
 
 def test_zone_with_hours_that_are_missing_or_double(tmp_path: Path) -> None:
     stated = mapped(time_zone="Europe/Berlin", columns={**COLUMNS, "end_local": "End"})
-    times = ("2024-03-31 01:59", "2024-03-31 02:30", "2024-03-31 03:00", "2024-10-27 01:59", "2024-10-27 02:30", "2024-10-27 03:00")
+    times = (
+        "2024-03-31 01:59",
+        "2024-03-31 02:30",
+        "2024-03-31 03:00",
+        "2024-10-27 01:59",
+        "2024-10-27 02:30",
+        "2024-10-27 03:00",
+    )
     rows = "".join(f"S1;{time};{time};1\n" for time in times)
     log = read(tmp_path, "Subject;Time;End;Dose\n" + rows, stated)
     assert log.events.select("start_utc", "utc_offset_min", "time_uncertain").rows() == [
@@ -170,7 +190,14 @@ def test_zone_with_hours_that_are_missing_or_double(tmp_path: Path) -> None:
     assert log.events["end_utc"].to_list() == log.events["start_utc"].to_list()
 
 
-ZONES = ("Europe/Berlin", "America/New_York", "America/St_Johns", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Tokyo")
+ZONES = (
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "Asia/Tokyo",
+)
 
 
 @given(

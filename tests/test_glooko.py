@@ -192,7 +192,8 @@ def test_tab_separated_demo_export(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_rejected(tmp_path: Path) -> None:
     text = (
         BOLUS
-        + "2026-01-01 08:10,Normal,,,,much,,,S\nsoon,Normal,,,,1,,,S\n2026-01-01 08:12,Normal,,,,-1,,,S\n2026-01-01 08:13,Normal\n"
+        + "2026-01-01 08:10,Normal,,,,much,,,S\nsoon,Normal,,,,1,,,S\n"
+        + "2026-01-01 08:12,Normal,,,,-1,,,S\n2026-01-01 08:13,Normal\n"
     )
     parsed = read(tmp_path, text)
     assert [(row["line"], row["reason"]) for row in rejected(parsed)] == [

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+PACKAGES = {"analysis", "importers", "sample_data", "store", "tui"}
 LOCK_FILES = ["requirements.lock", "requirements-dev.lock"]
 
 # Put together from parts, so that this file does not name what it looks for.
@@ -80,7 +83,7 @@ def folder_with_namesakes(tmp_path: Path) -> Path:
 def test_wheel_holds_code_sample_data_and_licences(wheel: Path, repository: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"analysis", "importers", "sample_data", "store", "tui"}
+    assert tops == PACKAGES
     shipped = {
         file.relative_to(repository).as_posix()
         for file in (repository / "sample_data").rglob("*")
@@ -110,6 +113,31 @@ def test_second_demo_changes_nothing(installed: Path, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "677/684" in again.stdout
     assert state() == before
+
+
+def _declared(repository: Path) -> set[str]:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    return {re.split(r"[^A-Za-z0-9_-]", dependency)[0].lower() for dependency in project["dependencies"]}
+
+
+def _imported(module: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def test_every_imported_package_is_declared_and_locked(repository: Path) -> None:
+    modules = [module for package in PACKAGES for module in (repository / package).rglob("*.py")]
+    imported = set().union(*map(_imported, modules)) - set(sys.stdlib_module_names) - PACKAGES
+    assert {"duckdb", "polars", "textual"} <= imported
+    assert imported <= _declared(repository)
+    for name in LOCK_FILES:
+        pinned = set(re.findall(r"^([a-z0-9-]+)==", (repository / name).read_text(), re.MULTILINE))
+        assert _declared(repository) <= pinned, f"{name} is older than pyproject.toml: make lock"
 
 
 @pytest.mark.parametrize("name", LOCK_FILES)

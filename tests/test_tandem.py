@@ -53,7 +53,7 @@ BOLUS_NAMES = (
 
 
 def bolus(number: int, start: str, told: str, given: str, **values: str) -> str:
-    """A row as the site writes it: everything quoted, one value more than names after IsQuickBolus, a comma at the end."""
+    """A row as the site writes it: everything quoted, one value more after IsQuickBolus, a comma at the end."""
     cells = {
         "Type": "Bolus", "Description": "Standard", "BolusRequestID": f"{number}.000", "RequestDateTime": start,
         "EventDateTime": start, "ActualTotalBolusRequested": told, "InsulinDelivered": given, "IsQuickBolus": "0",
@@ -181,7 +181,7 @@ DeviceType,SerialNumber,Description,EventDateTime,Readings (mg/dL)
 {SOURCE_NAMES}
 "Bolus","Food","Standard","141","1513861","2026-02-21T00:15:56","5.94","5.94","0","Completed","","","","","100","0","25","110","20","4.2"
 "Bolus","Auto","Auto","","1513861","2026-02-21T03:15:56","0.64","0","0.64","Completed","","","","","100","0","0","110","20","4.2"
-"Bolus","Food","Standard","","1513861","2026-02-21T09:15:56","1.2","1.2","0","User Aborted","","","","","100","0","0","110","20","4.2"
+"Bolus","Food","Standard","","1513861","2026-02-21T09:15:56","1.2","1.2","0","User Aborted",,,,,,,,,,,
 """
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from importers.base import UnreadableFile
 from importers.basal import derive_segments, silence_events
+from importers.base import UnreadableFile
 from importers.device_identity import device_id
 from importers.vendor_csv import decode_text, read_section
 from importers.vendor_dates import find_order, read_clock, read_day, read_moment

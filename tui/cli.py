@@ -28,6 +28,12 @@ def main() -> None:
     code = run(sys.argv[1:])
     # The work is done or undone and was said to be so: Ctrl-C in the milliseconds left must not say otherwise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Already reported; what could not be written is still buffered, and the interpreter's own last flush of it
+        # would replace the exit code by 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

@@ -22,14 +22,15 @@ from tui.summary_lines import (
     share,
     share_and_events,
 )
-from tui.tables import Column, table_lines
+from tui.tables import Column, cell_lines, table_lines
 
 if TYPE_CHECKING:
     from tui.reading import Reader
 
 LABEL = 23
+"""Cells a label takes at least beside the columns of the arms."""
 ARM = 18
-"""Cells that a label and an arm's column take; arms that do not fit stand in a second table."""
+"""Cells an arm's figure may take on one line with its interval."""
 TERMS = {True: 5, False: 10}
 """Terms shown in an overview and where adverse events were asked for."""
 
@@ -274,16 +275,34 @@ def _frequency(cells: dict[str, Cell]) -> float:
 
 
 def _tables(body: Sequence[list[object]], counted: str, printed: Printed) -> list[str]:
-    if not body:
-        return []
-    per_table = max(1, (printed.width - LABEL) // ARM) if len(printed.arms) > 4 else len(printed.arms)
     lines: list[str] = []
-    for first in range(0, len(printed.arms), per_table):
-        arms = printed.arms[first : first + per_table]
+    for first, after in _blocks(body, printed):
+        arms = printed.arms[first:after]
         columns = [Column(counted, gives_way=True), *(Column("all" if arm == POOLED else arm, ">") for arm in arms)]
-        part = [[row[0], *row[1 + first : 1 + first + per_table]] for row in body]
+        part = [[row[0], *row[1 + first : 1 + after]] for row in body]
         lines += table_lines(columns, part, printed.glyphs, printed.width)
     return lines
+
+
+def _blocks(body: Sequence[list[object]], printed: Printed) -> list[tuple[int, int]]:
+    """Runs of arms whose columns fit beside their label; what does not fit stands in a table of its own below."""
+    if not body:
+        return []
+    blocks: list[tuple[int, int]] = []
+    first, taken = 0, LABEL
+    for place, arm in enumerate(printed.arms):
+        texts = [arm, *(line for row in body for line in cell_lines(_cell(row, place), printed.glyphs))]
+        wide = 2 + max(len(text) for text in texts)
+        if place > first and taken + wide > printed.width:
+            blocks.append((first, place))
+            first, taken = place, LABEL
+        taken += wide
+    return [*blocks, (first, len(printed.arms))]
+
+
+def _cell(row: Sequence[object], place: int) -> object:
+    """An arm's cell of a row; headings inside a table have none."""
+    return row[1 + place] if len(row) > 1 + place else None
 
 
 def _confirmatory(rows: list[Result]) -> list[str]:

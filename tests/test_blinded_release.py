@@ -1,0 +1,556 @@
+"""A blinded trial: what its release, ledger, folder and commands may hold, and that arms are in none of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from as_user import needs_root, open_folder
+from small_release import make_release_file
+from studies import FEW, PROTOCOL, SAMPLE, DataSet, blinded_protocol, few_files, litter, new_study, query, trial_file
+from user_worker import COMMANDS, users
+
+from store.blinding import SUPPRESS_UNDER, WITHHELD_SOURCE, Withheld, write_blinded_file
+from store.inference import Inference
+from store.study import Study
+from store.tables import TABLES
+from tui.pipeline import import_paths, make_release
+from tui.rebuilding import rebuild
+from tui.report import ImportReport
+
+__all__ = ["open_folder"]
+
+
+@dataclass(frozen=True)
+class Made:
+    study: Study
+    report: ImportReport
+
+    @property
+    def full(self) -> Path:
+        return trial_file(self.study).with_name("unblinded.duckdb")
+
+    @property
+    def trial(self) -> Path:
+        return trial_file(self.study)
+
+
+@pytest.fixture(scope="module")
+def autoinjector(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The whole sample, as a blinded trial."""
+    study = new_study(tmp_path_factory.mktemp("autoinjector") / "study", blinded_protocol())
+    report = import_paths(study, [SAMPLE])
+    assert report.exit_code == 0
+    return Made(study, report)
+
+
+def columns_of(file: Path) -> list[tuple[str, str, str]]:
+    """(schema, table or view, column) of a release."""
+    return [
+        (str(schema), str(table), str(column))
+        for schema, table, column in query(
+            file, "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = 'trial'"
+        )
+    ]
+
+
+# The auto-injector trial
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("dose_event", "drug"),
+        ("dose_event", "concentration"),
+        ("dose_event", "delivered_amount"),
+        ("dose_event", "lot"),
+        ("exposure", "drug"),
+        ("exposure", "amount"),
+        ("exposure", "lot"),
+        ("subject_element", "element_code"),
+        ("disposition", "term"),
+    ],
+)
+def test_the_inference_test_finds_what_tells_the_arm(autoinjector: Made, table: str, column: str) -> None:
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{autoinjector.full}' AS release (READ_ONLY)")
+        assert Inference(con, "release").count_telling(TABLES[table], column) > 0
+    assert query(autoinjector.full, f"SELECT count({column}) > 0 FROM {table}") == [(True,)]
+    assert query(autoinjector.trial, f"SELECT count({column}) FROM {table}") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("device", ("device_type", "device_class", "serial")),
+        ("subject", ("site_id", "sex", "age", "first_treatment", "death_date")),
+        ("dose_match", ("status", "dose_date", "event_at", "within_limits", "source_id", "line")),
+        ("dose_event", ("device_id", "start_local", "route", "kind")),
+        ("adverse_event", ("term", "severity", "causality", "action_taken", "epoch")),
+        ("disposition", ("decoded", "disposition_date")),
+        ("visit", ("visit", "start_date")),
+        ("planned_dose", ("planned_at", "status", "hold_reason")),
+    ],
+)
+def test_what_tells_nothing_is_shown(autoinjector: Made, table: str, columns: tuple[str, ...]) -> None:
+    for column in columns:
+        same = f"SELECT {column} FROM {table}"
+        assert query(autoinjector.trial, same) == query(autoinjector.full, same), column
+
+
+def test_never_means_never(autoinjector: Made) -> None:
+    hidden = [
+        (table.name, column.name) for table in TABLES.values() for column in table.columns if column.blinding == "never"
+    ]
+    assert len(hidden) > 100
+    for table, column in hidden:
+        assert query(autoinjector.trial, f'SELECT count("{column}") FROM {table}') == [(0,)], (table, column)
+    for schema, table, column in columns_of(autoinjector.trial):
+        if schema == "history" and (table, column) in hidden:
+            assert query(autoinjector.trial, f'SELECT count("{column}") FROM history.{table}') == [(0,)]
+
+
+@pytest.mark.parametrize("table", [table.name for table in TABLES.values() if table.withheld])
+def test_a_table_whose_rows_would_tell_is_empty(autoinjector: Made, table: str) -> None:
+    assert query(autoinjector.trial, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_the_tables_that_must_be_empty() -> None:
+    empty = {table.name for table in TABLES.values() if table.withheld}
+    assert {"arm", "subject_element", "treatment_period", "regimen", "prescription", "exposure"} <= empty
+    assert {"reservoir_fill", "recommendation", "accountability"} <= empty
+
+
+def test_the_unblinded_role_is_told_what_was_withheld(autoinjector: Made) -> None:
+    told = " ".join(autoinjector.report.messages)
+    assert "disposition.term is withheld" in told
+    (recorded,) = autoinjector.study.unblinded_ledger.read(actions=["withhold_columns"])
+    assert {"table": "disposition", "column": "term", "values": 1} in recorded.new_value
+
+
+def test_results_are_pooled_and_not_of_a_few(autoinjector: Made) -> None:
+    rows = query(autoinjector.trial, "SELECT arm, comparator, drug, period, statistic, subjects, value FROM result")
+    assert len(rows) > 100
+    for arm, comparator, drug, period, statistic, subjects, value in rows:
+        assert (arm, comparator, drug, period) == (None, None, None, None)
+        assert not re.search("p_value|difference|ratio", statistic)
+        assert value is None or subjects >= SUPPRESS_UNDER
+    of_families = "SELECT DISTINCT analysis FROM result ORDER BY 1"
+    assert query(autoinjector.trial, of_families) == [
+        (name,) for name in ("accuracy", "adverse_events", "compliance", "enrolment")
+    ]
+    pooled = "SELECT numerator, denominator FROM result WHERE parameter = 'recorded_compliance' AND statistic = 'share'"
+    assert query(autoinjector.trial, pooled) == [(677 + 348 + 558, 684 + 348 + 558)]
+    conforming = "SELECT numerator, denominator FROM result WHERE parameter = 'dose_conformity' AND statistic = 'share'"
+    assert (
+        query(autoinjector.trial, conforming) == [(1583.0, 1583.0)]
+        or query(autoinjector.trial, conforming)[0][1] > 1000
+    )
+
+
+def test_no_percent_of_planned(autoinjector: Made) -> None:
+    assert query(autoinjector.trial, "SELECT count(*) FROM result WHERE parameter = 'percent_error'") == [(0,)]
+    assert query(autoinjector.full, "SELECT count(*) > 0 FROM result WHERE parameter = 'percent_error'") == [(True,)]
+
+
+def test_the_blinded_trial_is_rebuilt_to_the_same_digest(autoinjector: Made) -> None:
+    report = rebuild(autoinjector.study, compare=True)
+    assert (report.same, report.differing) == (True, [])
+    assert litter(autoinjector.study) == []
+
+
+# Canaries: names nobody could mistake, planted wherever a file or the protocol can carry them.
+
+CANARY = "qxz"
+AMOUNT = "7313.3125"
+ARMS = {"PLACEBO": "QXZARMPLA", "ZAN_LOW": "QXZARMLOW", "ZAN_HIGH": "QXZARMHIGH"}
+ELEMENTS = {"SCREEN": "SCREEN", "PLACEBO": "QXZELPLA", "LOW": "QXZELLOW", "TITRATE": "QXZELTIT", "HIGH": "QXZELHIGH"}
+
+
+def canary_protocol() -> str:
+    text = blinded_protocol()
+    for key, names in (("element", ELEMENTS), ("code|arm|reference_arm", ARMS)):
+        text = re.sub(rf'^({key}) = "(\w+)"', lambda at, to=names: f'{at[1]} = "{to[at[2]]}"', text, flags=re.MULTILINE)
+    text = re.sub(r'name = "(Placebo|Zanomaline[^"]*)"', r'name = "QXZNAME \1"', text)
+    text = text.replace('drug = "Zanomaline"', 'drug = "QXZNAME Zanomaline"')
+    text = text.replace('"ZANOMALINE", "PLACEBO"', '"QXZDRUG", "QXZSHAM"').replace("amount = 81", f"amount = {AMOUNT}")
+    source = '\n[[source]]\nname = "QXZSOURCE"\npattern = "*QXZFILE*"\nformat = "sdtm"\n'
+    return text + source
+
+
+def canary_files(folder: Path) -> list[Path]:
+    """Enrolment, elements, doses, exposure, devices, disposition and qualifiers, full of canaries."""
+    arms = {row[DataSet("DM").index("USUBJID")]: row[DataSet("DM").index("ARMCD")] for row in DataSet("DM").rows}
+    subjects = DataSet("DM").keep_subjects(FEW)
+    for variable in ("ARMCD", "ACTARMCD"):
+        subjects.change(variable, lambda code: ARMS.get(code, code))
+    for variable in ("ARM", "ACTARM"):
+        subjects.change(variable, lambda name: f"QXZNAME {name}")
+    elements = DataSet("SE").keep_subjects(FEW).change("ETCD", lambda code: ELEMENTS.get(code, code))
+    elements.change("ELEMENT", lambda name: f"QXZNAME {name}")
+    files = [subjects.write(folder, "QXZFILE_dm.QXZSUFFIX.ndjson"), elements.write(folder, "se_QXZFILE.ndjson")]
+    for domain, prefix in (("EC", "EC"), ("EX", "EX")):
+        doses = DataSet(domain).keep_subjects(FEW, 5)
+        doses.change(f"{prefix}TRT", lambda name: {"ZANOMALINE": "QXZDRUG", "PLACEBO": "QXZSHAM"}[name])
+        doses.change(f"{prefix}LOT", lambda lot: f"QXZLOT{lot}")
+        if domain == "EX":
+            doses.change("EXDOSE", lambda amount: float(AMOUNT) if amount else amount)
+        files.append(doses.exported("2024-01-01T00:00:00").write(folder, f"QXZFILE_{domain.lower()}.ndjson"))
+        doses.change(f"{prefix}LOT", lambda lot: f"QXZNEW{lot}")
+        # Rows that have to wait, with the names of a drug and of a lot in them.
+        stranger, wrong = list(doses.rows[0]), list(doses.rows[1])
+        stranger[doses.index("USUBJID")] = "NOBODY"
+        wrong[doses.index(f"{prefix}DOSE")] = "QXZVALUE"
+        wrong[doses.index(f"{prefix}SEQ")] = 999
+        doses.rows += [stranger, wrong]
+        files.append(doses.exported("2024-02-01T00:00:00").write(folder, f"QXZFILE_{domain.lower()}_later.ndjson"))
+    devices = DataSet("DI")
+    for row in list(devices.rows):
+        if devices.value(row, "DIPARMCD") == "SERIAL":
+            for place, (code, value) in enumerate((("LOT", "QXZKIT"), ("MODEL", "QXZMODEL"), ("FDAUDI", "QXZUDI"))):
+                more = list(row)
+                for variable, cell in (("DISEQ", 10 + place), ("DIPARMCD", code), ("DIPARM", code), ("DIVAL", value)):
+                    more[devices.index(variable)] = f"{cell}{row[devices.index('SPDEVID')]}" if cell == value else cell
+                devices.rows.append(more)
+    files.append(devices.write(folder, "QXZFILE_di.ndjson"))
+    disposition = DataSet("DS").keep_subjects(FEW)
+    for row in disposition.rows:
+        if disposition.value(row, "DSDECOD") != "INFORMED CONSENT OBTAINED":
+            row[disposition.index("DSTERM")] = f"LEFT {ARMS[arms[disposition.value(row, 'USUBJID')]]}"
+    files.append(disposition.write(folder, "QXZFILE_ds.ndjson"))
+    qualifiers = DataSet("SUPPEC")
+    for row in qualifiers.rows:
+        row[qualifiers.index("QVAL")] = "QXZQUALIFIER"
+    files.append(qualifiers.write(folder, "QXZFILE_suppec.ndjson"))
+    files.append(DataSet("AE").keep_subjects(FEW).write(folder, "QXZFILE_ae.ndjson"))
+    return files
+
+
+@pytest.fixture(scope="module")
+def canaries(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("canaries")
+    study = new_study(folder / "study", canary_protocol())
+    return make_canary_study(study, folder / "in")
+
+
+def make_canary_study(study: Study, folder: Path) -> Made:
+    files = canary_files(folder)
+    report = import_paths(study, files[:4])
+    assert report.exit_code in (0, 3), [file.reason for file in report.files]
+    report = import_paths(study, files[4:])
+    assert report.exit_code == 3, [file.reason for file in report.files]
+    assert {file.status for file in report.files} == {"imported"}
+    return Made(study, report)
+
+
+def told_in(text: str) -> list[str]:
+    """Canaries in a text, with what stands around them."""
+    found = re.finditer(f"{CANARY}|{re.escape(AMOUNT)}", text, re.IGNORECASE)
+    return [text[max(0, match.start() - 40) : match.end() + 40] for match in found]
+
+
+def test_the_canaries_sing_where_they_may(canaries: Made) -> None:
+    """Without this the tests below would prove nothing: every canary reached the unblinded release."""
+    everything = json.dumps(all_values(canaries.full), default=str)
+    for canary in (
+        "QXZARMPLA", "QXZARMLOW", "QXZARMHIGH", "QXZELLOW", "QXZELTIT", "QXZNAME", "QXZDRUG", "QXZSHAM", "QXZLOT",
+        "QXZNEW", "QXZVALUE", "QXZKIT", "QXZMODEL", "QXZUDI", "QXZQUALIFIER", "QXZFILE", "QXZSOURCE", "QXZSUFFIX",
+        AMOUNT,
+    ):  # fmt: skip
+        assert canary in everything, canary
+    assert query(canaries.full, "SELECT DISTINCT reason::VARCHAR FROM quarantine ORDER BY 1") == [
+        ("bad_number",),
+        ("unknown_subject",),
+    ]
+
+
+def all_values(file: Path) -> dict[str, list[Any]]:
+    """Every value of every table and view of a release, as text."""
+    found: dict[str, list[Any]] = {}
+    with duckdb.connect() as con:
+        con.execute(f"ATTACH '{file}' AS trial (READ_ONLY)")
+        con.execute("USE trial")
+        names = con.execute(
+            "SELECT DISTINCT schema_name, table_name FROM duckdb_columns() WHERE database_name = 'trial' ORDER BY ALL"
+        ).fetchall()
+        for schema, name in names:
+            rows = con.execute(f'SELECT DISTINCT CAST(COLUMNS(*) AS VARCHAR) FROM trial."{schema}"."{name}"').fetchall()
+            found[f"{schema}.{name}"] = sorted({value for row in rows for value in row if value is not None})
+        found["comments and SQL"] = [
+            str(value)
+            for query in ("FROM duckdb_tables()", "FROM duckdb_views() WHERE NOT internal", "FROM duckdb_columns()")
+            for row in con.execute(
+                f"SELECT comment, to_json(r)::VARCHAR FROM ({query}) r WHERE database_name = 'trial'"
+            ).fetchall()
+            for value in row
+            if value is not None
+        ]
+    return found
+
+
+def test_no_value_of_the_blinded_release_names_an_arm_a_drug_or_a_file(canaries: Made) -> None:
+    values = all_values(canaries.trial)
+    assert len(values) > 80
+    told = {name: told_in("\n".join(texts)) for name, texts in values.items()}
+    assert {name: found for name, found in told.items() if found} == {}
+    assert told_in(canaries.trial.read_bytes().decode("latin-1")) == []
+
+
+def test_the_ordinary_ledger_names_no_file_and_no_arm(canaries: Made) -> None:
+    for file in sorted(canaries.study.ledger_dir.glob("ledger.sqlite*")):
+        assert told_in(file.read_bytes().decode("latin-1")) == [], file.name
+    assert told_in(canaries.study.unblinded_ledger_path.read_bytes().decode("latin-1")) != []
+    recorded = [row.new_value for row in canaries.study.ledger.read(actions=["import_source"])]
+    assert {value["name"].removeprefix(value["name"][:12]) for value in recorded} == {".ndjson"}
+    assert {(value["dataset"], value["source"]) for value in recorded} == {(None, None)}
+
+
+def test_no_file_or_folder_of_the_study_is_named_after_what_it_must_not_tell(canaries: Made) -> None:
+    names = "\n".join(str(path.relative_to(canaries.study.root)) for path in canaries.study.root.rglob("*"))
+    assert told_in(names) == []
+
+
+def test_the_canary_study_is_rebuilt_to_the_same_digest(canaries: Made) -> None:
+    assert rebuild(canaries.study, compare=True).same
+
+
+EXPORTS = (
+    "summary",
+    "patients",
+    "doses",
+    "adverse-events",
+    "files",
+    "quarantine",
+    "dictionary",
+    "dose_event",
+    "result",
+)
+
+
+@needs_root
+def test_no_command_of_a_blinded_user_prints_a_canary(open_folder: Path) -> None:
+    owner, team, member = 12201, 12203, 12202
+    (open_folder / "in").mkdir()
+    files = canary_files(open_folder / "in")
+    for path in (open_folder / "in", *files):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    root = open_folder / "study"
+    with users((owner, [owner, team]), (member, [member, team])) as (makes, reads):
+        assert makes.does(0o077, "command", "init", str(root), "--group", str(team))["code"] == 0
+        makes.does(0o077, "write_text", root / "protocol.toml", canary_protocol())
+        told = makes.does(0o077, "command", "import", "--study", str(root), *map(str, files))
+        assert told["code"] == 3, told
+        printed = {}
+        for line in COMMANDS:
+            for form in ((), ("--json",)):
+                printed[(*line, *form)] = reads.does(0o022, "command", *line, *form, "--study", str(root))
+        for table in TABLES:
+            line = ("sql", f'FROM "{table}"')
+            printed[line] = reads.does(0o022, "command", *line, "--study", str(root))
+        for what in EXPORTS:
+            out = open_folder / f"{what}.csv"
+            line = ("export", what, "--out", str(out))
+            printed[line] = reads.does(0o022, "command", *line, "--study", str(root))
+            if out.exists():
+                printed[line]["file"] = "".join(path.read_text() for path in open_folder.glob(f"{what}.csv*"))
+    failed = {line: told for line, told in printed.items() if told["code"] != 0 and line[0] != "protocol"}
+    assert failed == {}
+    told = {line: told_in(json.dumps(output)) for line, output in printed.items()}
+    assert {line: found for line, found in told.items() if found} == {}
+
+
+# The rules one by one, on a release made by hand
+
+
+def blinded_copy(folder: Path, changes: str) -> tuple[Path, list[Withheld]]:
+    """The blinded copy of the small release after these changes, and what the inference test withheld."""
+    full = folder / "unblinded.duckdb"
+    make_release_file(full)
+    with duckdb.connect(str(full)) as con:
+        con.execute(EIGHT_SUBJECTS)
+        con.execute(changes)
+    withheld = write_blinded_file(full, folder / "trial.duckdb")
+    return folder / "trial.duckdb", withheld
+
+
+EIGHT_SUBJECTS = """
+DELETE FROM subject; DELETE FROM dose_event; DELETE FROM dose_match; DELETE FROM adverse_event; DELETE FROM result;
+INSERT INTO subject BY NAME SELECT 'S' || i AS subject_id, 'S07' AS site_id,
+    CASE WHEN i <= 4 THEN 'PBO' ELSE 'ACT' END AS arm_code, 'src1' AS source_id, i AS line FROM range(1, 9) r(i);
+INSERT INTO dose_event BY NAME SELECT 'S' || i AS subject_id, TIMESTAMP '2014-01-01 08:00' + to_days(d::INTEGER)
+    AS start_local, 'injection' AS kind, 'minute' AS start_precision, 'src2' AS source_id, 10 * i + d AS line
+    FROM range(1, 9) r(i), range(0, 2) t(d);
+INSERT INTO dose_match BY NAME SELECT subject_id, (line % 10)::INTEGER AS planned_no, 'taken' AS status,
+    start_local::DATE AS dose_date, start_local AS event_at, true AS within_limits, source_id, line FROM dose_event;
+INSERT INTO device BY NAME SELECT 'D' || i AS device_id, 'registered' AS basis FROM range(1, 9) r(i);
+INSERT INTO device_assignment BY NAME SELECT 'D' || i AS device_id, 'S' || i AS subject_id,
+    DATE '2014-01-01' AS start_date, 'enrolment' AS basis FROM range(1, 9) r(i);
+"""
+
+
+def test_a_value_shared_across_arms_is_shown_and_one_of_a_single_subject(tmp_path: Path) -> None:
+    changes = "UPDATE device SET device_type = CASE WHEN device_id = 'D1' THEN 'special' ELSE 'plain' END"
+    trial, withheld = blinded_copy(tmp_path, changes)
+    assert withheld == []
+    assert query(trial, "SELECT DISTINCT device_type FROM device ORDER BY 1") == [("plain",), ("special",)]
+
+
+def test_a_value_of_two_subjects_of_one_arm_withholds_the_column(tmp_path: Path) -> None:
+    changes = "UPDATE device SET device_type = CASE WHEN device_id IN ('D5', 'D6') THEN 'special' ELSE 'plain' END"
+    trial, withheld = blinded_copy(tmp_path, changes)
+    assert withheld == [Withheld("device", "device_type", 1)]
+    assert query(trial, "SELECT count(device_type), count(*) FROM device") == [(0, 8)]
+
+
+def test_the_actual_arm_counts_as_the_planned_one_does(tmp_path: Path) -> None:
+    changes = """
+    UPDATE subject SET actual_arm_code = CASE WHEN subject_id IN ('S4', 'S5') THEN 'ODD' ELSE 'EVEN' END;
+    UPDATE dose_event SET route = 'IV' WHERE subject_id IN ('S4', 'S5')"""
+    assert [column.column for column in blinded_copy(tmp_path, changes)[1]] == ["route"]
+
+
+def test_an_older_version_of_a_row_can_tell_too(tmp_path: Path) -> None:
+    changes = """
+    INSERT INTO history.dose_event BY NAME SELECT * REPLACE ('IV' AS route), 'superseded' AS row_state,
+        'src2:99' AS replaced_by FROM dose_event WHERE subject_id IN ('S1', 'S2')"""
+    trial, withheld = blinded_copy(tmp_path, changes)
+    assert [column.column for column in withheld] == ["route"]
+    assert query(trial, "SELECT count(route), count(*), count(replaced_by) FROM history.dose_event") == [(0, 4, 4)]
+
+
+def test_a_model_is_shown_only_where_all_devices_are_of_it(tmp_path: Path) -> None:
+    trial, _ = blinded_copy(tmp_path, "UPDATE device SET model = 'M1'")
+    assert query(trial, "SELECT DISTINCT model FROM device") == [("M1",)]
+    (tmp_path / "other").mkdir()
+    trial, withheld = blinded_copy(tmp_path / "other", "UPDATE device SET model = 'M' || (device_id > 'D1')::INTEGER")
+    assert [column.column for column in withheld] == ["model"]
+    assert query(trial, "SELECT count(model) FROM device") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [
+        "subject_id <= 'S4'",  # only one arm has doses out of limits
+        "CASE WHEN subject_id <= 'S4' THEN NULL ELSE true END",  # only one arm can be judged at all
+    ],
+)
+def test_limits_are_withheld_where_they_tell_the_arm(tmp_path: Path, judged: str) -> None:
+    changes = f"""
+    UPDATE dose_match SET within_limits = {judged};
+    INSERT INTO population BY NAME SELECT p AS population, subject_id, true AS member, 'x' AS rule FROM subject,
+        unnest(['safety', 'accuracy_evaluable']) t(p)"""
+    trial, withheld = blinded_copy(tmp_path, changes)
+    assert [(column.table, column.column) for column in withheld] == [("dose_match", "within_limits")]
+    assert query(trial, "SELECT count(within_limits), count(*) FROM dose_match") == [(0, 16)]
+    assert query(trial, "SELECT DISTINCT population FROM population") == [("safety",)]
+
+
+def test_rows_of_a_file_of_one_arm_name_no_file_and_still_meet(tmp_path: Path) -> None:
+    changes = """
+    UPDATE dose_event SET source_id = 'act' WHERE subject_id > 'S4';
+    UPDATE dose_match SET source_id = 'act' WHERE subject_id > 'S4';
+    INSERT INTO history.dose_event BY NAME
+        SELECT *, 'superseded' AS row_state, 'act:99' AS replaced_by FROM dose_event"""
+    trial, withheld = blinded_copy(tmp_path, changes)
+    assert {(column.table, column.column) for column in withheld} == {
+        ("dose_event", "source_id"),
+        ("dose_match", "source_id"),
+    }
+    assert query(trial, "SELECT DISTINCT source_id FROM dose_event") == [(WITHHELD_SOURCE,)]
+    assert query(trial, "SELECT DISTINCT source_id, line, replaced_by FROM history.dose_event") == [
+        (WITHHELD_SOURCE, None, None)
+    ]
+    joined = """
+    SELECT count(*) FROM dose_match m JOIN dose_event e USING (source_id, line)
+    WHERE m.subject_id = e.subject_id AND m.event_at = e.start_local"""
+    assert query(trial, joined) == [(16,)]
+    assert query(trial, "SELECT count(DISTINCT line) FROM dose_event") == [(16,)]
+    assert query(trial, "SELECT DISTINCT source_id FROM subject") == [("src1",)]
+
+
+def test_a_lot_among_the_properties_of_a_device_is_no_row(tmp_path: Path) -> None:
+    changes = """
+    INSERT INTO device_property BY NAME SELECT device_id, p AS property, device_id || p AS value, 'src1' AS source_id,
+        1 AS line FROM device, unnest(['SERIAL', 'LOT', 'MODEL', 'SFTWRVER', 'FDAUDI', 'KIT']) t(p)"""
+    trial, _ = blinded_copy(tmp_path, changes)
+    assert query(trial, "SELECT DISTINCT property FROM device_property") == [("SERIAL",)]
+
+
+RESULT = """
+INSERT INTO result BY NAME SELECT 'compliance' AS analysis, 'safety' AS population, 'ALL' AS arm, 'p' AS parameter,
+    'share' AS statistic, 1.0 AS value, 8 AS subjects;
+UPDATE result SET {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ("value = 1.0", True),
+        ("subjects = 4", False),
+        ("subjects = NULL", False),
+        ("arm = 'ACT'", False),
+        ("comparator = 'PBO'", False),
+        ("period = '2 Titration'", False),
+        ("statistic = 'p_value'", False),
+        ("statistic = 'rate_ratio'", False),
+        ("analysis = 'exposure'", False),
+        ("analysis = 'accuracy', parameter = 'percent_error'", False),
+        ("analysis = 'accuracy', parameter = 'dose_conformity'", True),
+        ("\"by\" = 'severity'", True),
+        ("\"by\" = 'source format'", False),
+        ("drug = 'X'", True),
+        ("not_assessable = 'not assessable: no dose events', value = NULL, subjects = NULL", True),
+        ("not_assessable = 'a few', subjects = 2", False),
+    ],
+)
+def test_which_results_are_shown(tmp_path: Path, change: str, shown: bool) -> None:
+    trial, _ = blinded_copy(tmp_path, RESULT.format(change))
+    assert query(trial, "SELECT count(*), count(drug) FROM result") == [(int(shown), 0)]
+
+
+def test_results_of_one_drug_of_several_are_not_shown(tmp_path: Path) -> None:
+    several = RESULT.format("drug = 'X'") + "; INSERT INTO result SELECT * REPLACE ('Y' AS drug) FROM result"
+    assert query(blinded_copy(tmp_path, several)[0], "SELECT count(*) FROM result") == [(0,)]
+
+
+def test_a_sentence_that_names_an_arm_is_replaced(tmp_path: Path) -> None:
+    sentence = "not_assessable = 'not assessable: no amount of arm Act', value = NULL, method = 'as in ACT'"
+    trial, _ = blinded_copy(tmp_path, RESULT.format(sentence))
+    assert query(trial, "SELECT not_assessable, method FROM result") == [
+        ("not assessable; the unblinded part of the release says why", None)
+    ]
+
+
+# State changes
+
+
+def test_the_ledger_is_made_and_files_are_closed_before_anything_is_archived(tmp_path: Path) -> None:
+    study = new_study(tmp_path / "study", blinded_protocol())
+    assert not study.has_unblinded_ledger
+    assert import_paths(study, [tmp_path / "missing.xpt"]).exit_code == 1
+    assert study.has_unblinded_ledger
+    assert study.protocol_path.stat().st_mode & 0o077 == 0
+
+
+def test_an_unblinded_trial_shows_everything_and_old_releases_can_still_be_made(tmp_path: Path) -> None:
+    files = few_files(tmp_path / "in", doses=2)
+    study = new_study(tmp_path / "study", blinded_protocol())
+    assert import_paths(study, files[:3]).release == 1
+    study.protocol_path.write_text(PROTOCOL.read_text())
+    assert make_release(study).release == 2
+    assert query(trial_file(study), "SELECT count(DISTINCT arm_code), count(*) FROM subject") == [(3, 6)]
+    assert query(trial_file(study), "SELECT file_name FROM source_file ORDER BY 1") == [
+        ("di.ndjson",),
+        ("dm.ndjson",),
+        ("ec.ndjson",),
+    ]
+    assert import_paths(study, files[3:]).release == 3
+    assert all(rebuild(study, number, compare=True).same for number in (1, 2, 3))
+    told = [row.new_value["name"] for row in study.ledger.read(actions=["import_source"])]
+    assert sorted(name for name in told if "." in name[:3]) == ["ae.ndjson", "ds.ndjson"]
