@@ -103,7 +103,7 @@ def _events(rows: pl.DataFrame, rates: pl.DataFrame, suspends: pl.DataFrame) -> 
         .filter(pl.col("automatic").is_not_null())
         .sort("running", "seq")
     )
-    # Of a run of micro-boluses only the first says something new, and the first after a silence, which ends every state.
+    # In a run of micro-boluses only the first, and the first after a silence (it ends every state), say something.
     changed = (pl.col("automatic") != pl.col("automatic").shift(1)).fill_null(True)
     waited = (pl.col("running").diff().dt.total_hours() >= SILENCE_H).fill_null(True)
     modes = modes.filter(changed | waited)

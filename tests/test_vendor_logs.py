@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from importers.basal import derive_segments, silence_events
@@ -100,6 +100,8 @@ FIELD = st.text(st.characters(codec="utf-8", exclude_characters='\r\n",', exclud
 
 @settings(max_examples=60)
 @given(st.lists(st.lists(FIELD, min_size=1, max_size=6), min_size=1, max_size=12))
+@example([["", "", ""], ["", "0"], ["", "", "", ""]])
+@example([["a", "b", "c"], ["1", "2", "3", ""], ["1", "2"], ["4", "5", "6"]])
 def test_broken_rows_are_named_and_whole_rows_kept(table: list[list[str]]) -> None:
     """Rows of three fields come back with their line, others are named with theirs; blank lines are neither."""
     data = "\n".join(",".join(row) for row in table).encode()
