@@ -13,7 +13,7 @@ class Frames(Protocol):
     """Canonical tables of one release as polars frames, rows in the table's declared sort order."""
 
     def __call__(self, table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The current rows of ``table``; ``columns`` limits what is read (a dose table can hold millions of rows)."""
+        """The current rows of ``table``; ``columns`` limits what is read (a dose table can hold millions)."""
 
 
 class DerivedFrames:

@@ -118,11 +118,12 @@ def _by_pattern(
         return Input(path, path.name, importer, Recognised(source.format, dataset), source)
     if verdicts or source.format == "sdtm":
         content = " or ".join(_WORDS.get(format, format) for format in verdicts) or "something else"
+        said = _WORDS.get(source.format, source.format)
         return Input(
             path,
             path.name,
             source=source,
-            error=f"The protocol's source {source.name} says {_WORDS.get(source.format, source.format)}, the content is {content}.",
+            error=f"The protocol's source {source.name} says {said}, the content is {content}.",
         )
     reader = next((importer for importer in FORMATS if importer.format == source.format), None)
     if reader is None:

@@ -1,7 +1,7 @@
 """Delimited text as vendors' clouds write it: byte order marks, sections, short and long rows, with physical line
 numbers.
 
-A section is read by polars in one go when its numbers of lines and separators say that every row is whole; only
+A section is read by polars in one go when the separators of every line say that its row is whole; only
 otherwise row by row (20 times slower), so that a broken row is named by its line instead of being padded or cut
 in silence.
 """
@@ -14,6 +14,7 @@ import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _MARKS = (b"\xef\xbb\xbf", b"\xc3\xaf\xc2\xbb\xc2\xbf")
 """A byte order mark, and one that was taken for Windows-1252 and encoded once more."""
-_QUOTED = re.compile(rb'"[^"\n]*"')
 
 
 @dataclass
@@ -149,12 +149,9 @@ def _read_whole(
 
     rows = body.count(b"\n") + 1
     mark = separator.encode()
-    inside = sum(found.count(mark) for found in _QUOTED.findall(body)) if b'"' in body else 0
-    if body.count(mark) - inside != rows * (width - 1):
-        return None
-    # polars refuses a row that is too long, unless it is the last one and what it has too much is one empty field.
-    last = body[body.rfind(b"\n") + 1 :]
-    if _QUOTED.sub(b"", last).count(mark) != width - 1:
+    bare = _quoted_fields(mark).sub(b"x", body) if b'"' in body else body
+    # polars pads rows that are too short and cuts those that are too long, so every line is counted before.
+    if b'"' in bare or set(map(methodcaller("count", mark), io.BytesIO(bare))) != {width - 1}:
         return None
     names = {position: name for name, position in wanted.items()}
     try:
@@ -175,6 +172,11 @@ def _read_whole(
         frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
     # In one piece: polars 2.1 breaks off in str.format of filtered frames whose columns are cut at different places.
     return frame.with_row_index("line", offset=first_line).cast({"line": pl.Int64}).rechunk()
+
+
+def _quoted_fields(mark: bytes) -> re.Pattern[bytes]:
+    """Whole fields in quotes that stay on one line; a quote left beside them is one the vendor meant otherwise."""
+    return re.compile(rb'"(?<![^%b\n]")(?:[^"\n]|"")*"(?=[%b\r\n]|\Z)' % (mark, mark))
 
 
 def _read_row_by_row(

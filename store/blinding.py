@@ -96,8 +96,8 @@ class _Copy:
         self._inference = Inference(con, full)
         self.withheld: list[Withheld] = []
         self._judged = self._allows(TABLES["dose_match"], "within_limits")
-        # Both are asked, so that both are told.
-        self._doses_named = all([self._allows(TABLES[name], "source_id") for name in ("dose_event", "dose_match")])
+        events, matches = (self._allows(TABLES[name], "source_id") for name in ("dose_event", "dose_match"))
+        self._doses_named = events and matches
         _create_secret_words(con, full)
 
     def fill(self, table: Table) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -259,10 +261,11 @@ def test_the_canaries_sing_where_they_may(canaries: Made) -> None:
     everything = json.dumps(all_values(canaries.full), default=str)
     for canary in (
         "QXZARMPLA", "QXZARMLOW", "QXZARMHIGH", "QXZELLOW", "QXZELTIT", "QXZNAME", "QXZDRUG", "QXZSHAM", "QXZLOT",
-        "QXZNEW", "QXZVALUE", "QXZKIT", "QXZMODEL", "QXZUDI", "QXZQUALIFIER", "QXZFILE", "QXZSOURCE", "QXZSUFFIX",
+        "QXZNEW", "QXZVALUE", "QXZKIT", "QXZMODEL", "QXZUDI", "QXZQUALIFIER", "QXZFILE", "QXZSUFFIX",
         AMOUNT,
     ):  # fmt: skip
         assert canary in everything, canary
+    assert "QXZSOURCE" in canaries.study.unblinded_ledger_path.read_bytes().decode("latin-1")
     assert query(canaries.full, "SELECT DISTINCT reason::VARCHAR FROM quarantine ORDER BY 1") == [
         ("bad_number",),
         ("unknown_subject",),
@@ -367,15 +370,31 @@ def test_no_command_of_a_blinded_user_prints_a_canary(open_folder: Path) -> None
 # The rules one by one, on a release made by hand
 
 
-def blinded_copy(folder: Path, changes: str) -> tuple[Path, list[Withheld]]:
-    """The blinded copy of the small release after these changes, and what the inference test withheld."""
-    full = folder / "unblinded.duckdb"
+@pytest.fixture(scope="module")
+def eight_subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    full = tmp_path_factory.mktemp("eight") / "unblinded.duckdb"
     make_release_file(full)
     with duckdb.connect(str(full)) as con:
         con.execute(EIGHT_SUBJECTS)
-        con.execute(changes)
-    withheld = write_blinded_file(full, folder / "trial.duckdb")
-    return folder / "trial.duckdb", withheld
+    return full
+
+
+Blind = Callable[[str], tuple[Path, list[Withheld]]]
+
+
+@pytest.fixture
+def blind(eight_subjects: Path, tmp_path: Path) -> Blind:
+    """The blinded copy of a release of eight subjects after some changes, and what the inference test withheld."""
+
+    def changed(sql: str) -> tuple[Path, list[Withheld]]:
+        full, blinded = tmp_path / "unblinded.duckdb", tmp_path / "trial.duckdb"
+        shutil.copy(eight_subjects, full)
+        blinded.unlink(missing_ok=True)
+        with duckdb.connect(str(full)) as con:
+            con.execute(sql)
+        return blinded, write_blinded_file(full, blinded)
+
+    return changed
 
 
 EIGHT_SUBJECTS = """
@@ -393,41 +412,40 @@ INSERT INTO device_assignment BY NAME SELECT 'D' || i AS device_id, 'S' || i AS 
 """
 
 
-def test_a_value_shared_across_arms_is_shown_and_one_of_a_single_subject(tmp_path: Path) -> None:
+def test_a_value_shared_across_arms_is_shown_and_one_of_a_single_subject(blind: Blind) -> None:
     changes = "UPDATE device SET device_type = CASE WHEN device_id = 'D1' THEN 'special' ELSE 'plain' END"
-    trial, withheld = blinded_copy(tmp_path, changes)
+    trial, withheld = blind(changes)
     assert withheld == []
     assert query(trial, "SELECT DISTINCT device_type FROM device ORDER BY 1") == [("plain",), ("special",)]
 
 
-def test_a_value_of_two_subjects_of_one_arm_withholds_the_column(tmp_path: Path) -> None:
+def test_a_value_of_two_subjects_of_one_arm_withholds_the_column(blind: Blind) -> None:
     changes = "UPDATE device SET device_type = CASE WHEN device_id IN ('D5', 'D6') THEN 'special' ELSE 'plain' END"
-    trial, withheld = blinded_copy(tmp_path, changes)
+    trial, withheld = blind(changes)
     assert withheld == [Withheld("device", "device_type", 1)]
     assert query(trial, "SELECT count(device_type), count(*) FROM device") == [(0, 8)]
 
 
-def test_the_actual_arm_counts_as_the_planned_one_does(tmp_path: Path) -> None:
+def test_the_actual_arm_counts_as_the_planned_one_does(blind: Blind) -> None:
     changes = """
     UPDATE subject SET actual_arm_code = CASE WHEN subject_id IN ('S4', 'S5') THEN 'ODD' ELSE 'EVEN' END;
     UPDATE dose_event SET route = 'IV' WHERE subject_id IN ('S4', 'S5')"""
-    assert [column.column for column in blinded_copy(tmp_path, changes)[1]] == ["route"]
+    assert [column.column for column in blind(changes)[1]] == ["route"]
 
 
-def test_an_older_version_of_a_row_can_tell_too(tmp_path: Path) -> None:
+def test_an_older_version_of_a_row_can_tell_too(blind: Blind) -> None:
     changes = """
     INSERT INTO history.dose_event BY NAME SELECT * REPLACE ('IV' AS route), 'superseded' AS row_state,
         'src2:99' AS replaced_by FROM dose_event WHERE subject_id IN ('S1', 'S2')"""
-    trial, withheld = blinded_copy(tmp_path, changes)
+    trial, withheld = blind(changes)
     assert [column.column for column in withheld] == ["route"]
     assert query(trial, "SELECT count(route), count(*), count(replaced_by) FROM history.dose_event") == [(0, 4, 4)]
 
 
-def test_a_model_is_shown_only_where_all_devices_are_of_it(tmp_path: Path) -> None:
-    trial, _ = blinded_copy(tmp_path, "UPDATE device SET model = 'M1'")
+def test_a_model_is_shown_only_where_all_devices_are_of_it(blind: Blind) -> None:
+    trial, _ = blind("UPDATE device SET model = 'M1'")
     assert query(trial, "SELECT DISTINCT model FROM device") == [("M1",)]
-    (tmp_path / "other").mkdir()
-    trial, withheld = blinded_copy(tmp_path / "other", "UPDATE device SET model = 'M' || (device_id > 'D1')::INTEGER")
+    trial, withheld = blind("UPDATE device SET model = 'M' || (device_id > 'D1')::INTEGER")
     assert [column.column for column in withheld] == ["model"]
     assert query(trial, "SELECT count(model) FROM device") == [(0,)]
 
@@ -439,24 +457,24 @@ def test_a_model_is_shown_only_where_all_devices_are_of_it(tmp_path: Path) -> No
         "CASE WHEN subject_id <= 'S4' THEN NULL ELSE true END",  # only one arm can be judged at all
     ],
 )
-def test_limits_are_withheld_where_they_tell_the_arm(tmp_path: Path, judged: str) -> None:
+def test_limits_are_withheld_where_they_tell_the_arm(blind: Blind, judged: str) -> None:
     changes = f"""
     UPDATE dose_match SET within_limits = {judged};
     INSERT INTO population BY NAME SELECT p AS population, subject_id, true AS member, 'x' AS rule FROM subject,
         unnest(['safety', 'accuracy_evaluable']) t(p)"""
-    trial, withheld = blinded_copy(tmp_path, changes)
+    trial, withheld = blind(changes)
     assert [(column.table, column.column) for column in withheld] == [("dose_match", "within_limits")]
     assert query(trial, "SELECT count(within_limits), count(*) FROM dose_match") == [(0, 16)]
     assert query(trial, "SELECT DISTINCT population FROM population") == [("safety",)]
 
 
-def test_rows_of_a_file_of_one_arm_name_no_file_and_still_meet(tmp_path: Path) -> None:
+def test_rows_of_a_file_of_one_arm_name_no_file_and_still_meet(blind: Blind) -> None:
     changes = """
     UPDATE dose_event SET source_id = 'act' WHERE subject_id > 'S4';
     UPDATE dose_match SET source_id = 'act' WHERE subject_id > 'S4';
     INSERT INTO history.dose_event BY NAME
         SELECT *, 'superseded' AS row_state, 'act:99' AS replaced_by FROM dose_event"""
-    trial, withheld = blinded_copy(tmp_path, changes)
+    trial, withheld = blind(changes)
     assert {(column.table, column.column) for column in withheld} == {
         ("dose_event", "source_id"),
         ("dose_match", "source_id"),
@@ -473,55 +491,60 @@ def test_rows_of_a_file_of_one_arm_name_no_file_and_still_meet(tmp_path: Path) -
     assert query(trial, "SELECT DISTINCT source_id FROM subject") == [("src1",)]
 
 
-def test_a_lot_among_the_properties_of_a_device_is_no_row(tmp_path: Path) -> None:
+def test_a_lot_among_the_properties_of_a_device_is_no_row(blind: Blind) -> None:
     changes = """
     INSERT INTO device_property BY NAME SELECT device_id, p AS property, device_id || p AS value, 'src1' AS source_id,
         1 AS line FROM device, unnest(['SERIAL', 'LOT', 'MODEL', 'SFTWRVER', 'FDAUDI', 'KIT']) t(p)"""
-    trial, _ = blinded_copy(tmp_path, changes)
+    trial, _ = blind(changes)
     assert query(trial, "SELECT DISTINCT property FROM device_property") == [("SERIAL",)]
 
 
 RESULT = """
-INSERT INTO result BY NAME SELECT 'compliance' AS analysis, 'safety' AS population, 'ALL' AS arm, 'p' AS parameter,
-    'share' AS statistic, 1.0 AS value, 8 AS subjects;
-UPDATE result SET {}
+INSERT INTO result BY NAME SELECT 'compliance' AS analysis, 'safety' AS population, 'ALL' AS arm, '{term}' AS term,
+    'p' AS parameter, 'share' AS statistic, 1.0 AS value, 8 AS subjects;
+UPDATE result SET {change} WHERE term = '{term}';
 """
 
-
-@pytest.mark.parametrize(
-    ("change", "shown"),
-    [
-        ("value = 1.0", True),
-        ("subjects = 4", False),
-        ("subjects = NULL", False),
-        ("arm = 'ACT'", False),
-        ("comparator = 'PBO'", False),
-        ("period = '2 Titration'", False),
-        ("statistic = 'p_value'", False),
-        ("statistic = 'rate_ratio'", False),
-        ("analysis = 'exposure'", False),
-        ("analysis = 'accuracy', parameter = 'percent_error'", False),
-        ("analysis = 'accuracy', parameter = 'dose_conformity'", True),
-        ("\"by\" = 'severity'", True),
-        ("\"by\" = 'source format'", False),
-        ("drug = 'X'", True),
-        ("not_assessable = 'not assessable: no dose events', value = NULL, subjects = NULL", True),
-        ("not_assessable = 'a few', subjects = 2", False),
-    ],
+SHOWN = (
+    "value = 1.0",
+    "drug = 'X'",
+    "\"by\" = 'severity'",
+    "analysis = 'accuracy', parameter = 'dose_conformity'",
+    "not_assessable = 'not assessable: no dose events', value = NULL, subjects = NULL",
 )
-def test_which_results_are_shown(tmp_path: Path, change: str, shown: bool) -> None:
-    trial, _ = blinded_copy(tmp_path, RESULT.format(change))
-    assert query(trial, "SELECT count(*), count(drug) FROM result") == [(int(shown), 0)]
+NOT_SHOWN = (
+    "subjects = 4",
+    "subjects = NULL",
+    "arm = 'ACT'",
+    "comparator = 'PBO'",
+    "period = '2 Titration'",
+    "statistic = 'p_value'",
+    "statistic = 'rate_ratio'",
+    "analysis = 'exposure'",
+    "analysis = 'accuracy', parameter = 'percent_error'",
+    "\"by\" = 'source format'",
+    "not_assessable = 'a few', subjects = 2",
+)
 
 
-def test_results_of_one_drug_of_several_are_not_shown(tmp_path: Path) -> None:
-    several = RESULT.format("drug = 'X'") + "; INSERT INTO result SELECT * REPLACE ('Y' AS drug) FROM result"
-    assert query(blinded_copy(tmp_path, several)[0], "SELECT count(*) FROM result") == [(0,)]
+def test_which_results_are_shown(blind: Blind) -> None:
+    cases = [*SHOWN, *NOT_SHOWN]
+    rows = "".join(RESULT.format(term=f"case {number:02}", change=change) for number, change in enumerate(cases))
+    trial, _ = blind(rows)
+    shown = [f"case {number:02}" for number in range(len(SHOWN))]
+    assert query(trial, "SELECT term, drug FROM result ORDER BY term") == [(term, None) for term in shown]
 
 
-def test_a_sentence_that_names_an_arm_is_replaced(tmp_path: Path) -> None:
+def test_results_of_one_drug_of_several_are_not_shown(blind: Blind) -> None:
+    several = (
+        RESULT.format(term="t", change="drug = 'X'") + "INSERT INTO result SELECT * REPLACE ('Y' AS drug) FROM result"
+    )
+    assert query(blind(several)[0], "SELECT count(*) FROM result") == [(0,)]
+
+
+def test_a_sentence_that_names_an_arm_is_replaced(blind: Blind) -> None:
     sentence = "not_assessable = 'not assessable: no amount of arm Act', value = NULL, method = 'as in ACT'"
-    trial, _ = blinded_copy(tmp_path, RESULT.format(sentence))
+    trial, _ = blind(RESULT.format(term="t", change=sentence))
     assert query(trial, "SELECT not_assessable, method FROM result") == [
         ("not assessable; the unblinded part of the release says why", None)
     ]

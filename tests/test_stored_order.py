@@ -1,4 +1,4 @@
-"""Tables lie in a release in their declared order: one patient's page is one range of the file, digests need no sort."""
+"""Tables lie in a release in their declared order: a patient's page is one range of the file."""
 
 from __future__ import annotations
 

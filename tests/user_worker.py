@@ -121,7 +121,8 @@ def _do_everything_once(folder: Path) -> None:
     command("import", "--json", "--study", root, *others)
     for line in COMMANDS:
         command(*line, "--study", root)
-    command("verify", "--json", "--study", root)
+    for line in (("verify",), ("sql", "SELECT * FROM source_file")):
+        command(*line, "--json", "--study", root)
     command("rebuild", "--study", root)
     command("release", "--study", root)
     command("release", "--study", f"{root}-no")
