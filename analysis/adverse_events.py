@@ -126,8 +126,10 @@ def _incidence_rows(
     members: frozenset[str],
     method: str,
 ) -> None:
-    grouped = events_by_level([event for event in events if event.subject_id in members])
     groups = layout.groups(members)
+    # Not all members: a subject whose arm protocol.toml does not know is in no group, so its events count in none.
+    everybody = set(groups[-1][1])
+    grouped = events_by_level([event for event in events if event.subject_id in everybody])
     arm_of = {person: arm for arm, people in groups[:-1] for person in people}
     for soc, term in levels(events) if grouped else [(None, None)]:
         if term is not None and not kind.by_term:

@@ -17,7 +17,7 @@ class Frames(Protocol):
 
 
 class DerivedFrames:
-    """Frames of a study with derived tables laid over the stored ones (used while a release is made, and for cut-offs)."""
+    """Frames of a study with derived tables laid over the stored ones: while a release is made, and for cut-offs."""
 
     def __init__(self, stored: Frames, derived: Mapping[str, pl.DataFrame]) -> None:
         self._stored = stored

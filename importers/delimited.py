@@ -92,7 +92,7 @@ def open_delimited(path: Path, name: str, source: Source | None, scratch: Path) 
         if not measure.ends_in_returns:
             yield _describe(path, name, source, measure)
             return
-    copy = scratch / f"plain-{abs(hash(path.name))}.txt"
+    copy = scratch / "plain.txt"
     try:
         measure = _write_plain(path, copy, name, encoding, returns=False)
         if measure.ends_in_returns:

@@ -44,7 +44,7 @@ _COUNTED = {
 }
 
 
-_SHORT = 5
+_SHORT = 4
 """Spellings of a unit that also occur in quotients: the abbreviations, which stand first."""
 
 
@@ -54,18 +54,22 @@ def _spellings() -> dict[str, str]:
     for unit, words in _COUNTED.items():
         found[unit] = unit
         found.update(dict.fromkeys(words, unit))
-    dividends = _MASS | _VOLUME | _ACTIVITY | {"umol": _AMOUNT_OF["umol"], "mmol": ("mmol",)}
-    divisors = {"h": ("h", "hr"), "min": ("min",), "d": ("d", "day")} | {
-        unit: _VOLUME[unit] for unit in ("mL", "L", "uL")
-    }
-    divisors |= {"kg": ("kg",)}
-    for over, over_words in dividends.items():
-        for under, under_words in divisors.items():
-            for word in over_words[:_SHORT]:
-                found.update({f"{word}/{below}": f"{over}/{under}" for below in under_words[:_SHORT]})
-    for rate in ("h", "min"):
-        for unit in ("mg", "ug", "[iU]", "U", "mL"):
-            found[f"{unit}/kg/{rate}"] = f"{unit}/kg/{rate}"
+    rates = {"h": ("h", "hr"), "min": ("min",), "d": ("d", "day")}
+    concentrations = {"mL": ("mL", "ml"), "L": ("L", "l")}
+    masses = {unit: _MASS[unit] for unit in ("g", "mg", "ug", "ng")}
+    volumes = {unit: _VOLUME[unit] for unit in ("mL", "uL")}
+    amounts = {unit: (unit,) for unit in ("mmol", "umol")}
+    for over, under in (
+        (masses | volumes | _ACTIVITY, rates),
+        (masses | _ACTIVITY | amounts, concentrations),
+        (masses | volumes | _ACTIVITY, {"kg": ("kg",)}),
+    ):
+        for unit, words in over.items():
+            for per, per_words in under.items():
+                for word in words[:_SHORT]:
+                    found.update({f"{word}/{per_word}": f"{unit}/{per}" for per_word in per_words})
+    for unit in ("mg", "ug", "[iU]", "U", "mL"):
+        found.update({f"{unit}/kg/{rate}": f"{unit}/kg/{rate}" for rate in ("h", "min", "d")})
     return found
 
 

@@ -1,7 +1,7 @@
-"""A process that imports when told to, so that a test can kill it, interrupt it or take its disk away meanwhile.
+"""A process that runs a command when told to, so that a test can kill it, interrupt it or take its disk away meanwhile.
 
-It reads one line of JSON, {"study": ..., "files": [...], "file_size": bytes or null, "kill_at": step or null}, says
-"started", and runs the command line's import. What takes long to load is loaded before it says "ready".
+It reads one line of JSON, {"arguments": [...], "file_size": bytes or null, "kill_at": step or null}, says "started", and
+runs the command line. What takes long to load is loaded before it says "ready".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LOADED = ("duckdb", "polars", "pyarrow", "analysis.derive", "analysis.results", "tui.commands.data", "tui.pipeline")
+LOADED = ("duckdb", "polars", "pyarrow", "analysis.derive", "analysis.results", "tui.commands.data", "tui.rebuilding")
 
 
 class Children:
@@ -31,10 +31,16 @@ class Children:
         self, study: Path, files: list[Path], *, file_size: int | None = None, kill_at: str | None = None
     ) -> subprocess.Popen[str]:
         """A child that has just started to import the files."""
+        return self.run("import", "--json", "--study", study, *files, file_size=file_size, kill_at=kill_at)
+
+    def run(
+        self, *arguments: str | Path, file_size: int | None = None, kill_at: str | None = None
+    ) -> subprocess.Popen[str]:
+        """A child that has just started the command."""
         child, self._next = self._next, _start()
         assert child.stdin is not None and child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        order = {"study": str(study), "files": list(map(str, files)), "file_size": file_size, "kill_at": kill_at}
+        order = {"arguments": list(map(str, arguments)), "file_size": file_size, "kill_at": kill_at}
         child.stdin.write(json.dumps(order) + "\n")
         child.stdin.flush()
         assert child.stdout.readline() == "started\n"
@@ -86,7 +92,7 @@ def main() -> None:
         os.environ["DOSETRAIL_KILL_AT"] = order["kill_at"]
     if order["file_size"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    sys.argv[1:] = ["import", "--json", "--study", order["study"], *order["files"]]
+    sys.argv[1:] = order["arguments"]
     print("started", flush=True)
     cli.main()
 

@@ -144,3 +144,43 @@ def test_amounts_equal_the_decimal_of_their_text(cells: list[str]) -> None:
                 assert amounts[line] is None
             else:
                 assert amounts.get(line) == exact_amount(cell), cell
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                b'"',
+                b'""',
+                b",",
+                b"\n",
+                b"\r",
+                b"\r\n",
+                b"\0",
+                b"S1",
+                b"2024-01-01",
+                b"1",
+                b"\xff",
+                b" ",
+                b"\t",
+                b"\xef\xbb\xbf",
+            )
+        ),
+        max_size=60,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_accounted_for(tokens: list[bytes]) -> None:
+    """Whatever follows a header: no line is lost, and every line is part of a row, a rejected row, or blank."""
+    body = b"".join(tokens)
+    data = b"Subject,Time,Dose\n" + body + b"\n" + b"S9,2024-05-05,1\n" * 40
+    with tempfile.TemporaryDirectory() as folder:
+        log = read(Path(folder), data, mapped())
+    total = data.count(b"\n")
+    assert log.events["line"].to_list()[-40:] == list(range(total - 39, total + 1))
+    lines = [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    for line, raw in log.rejected.select("line", "raw").rows():
+        assert raw.split("\n")[0].rstrip("\r") == lines[line - 1].rstrip(b"\r").decode("utf-8", "backslashreplace")
+    covered = {*log.events["line"].to_list(), *log.rejected["line"].to_list()}
+    if b'"' not in body:
+        assert covered == {number for number, line in enumerate(lines, 1) if line and number > 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import zoneinfo
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from studies import FEW, PROTOCOL, DataSet, new_study, query, trial_file
+from studies import FEW, PROTOCOL, DataSet, few_files, new_study, query, trial_file
 from test_resolve import NoAnalysis
 
 from importers.base import Parsed
@@ -21,6 +22,7 @@ from store.protocol_file import parse_protocol
 from store.release_frames import read_frames
 from store.study import Study
 from tui.pipeline import import_paths
+from tui.rebuilding import rebuild
 from tui.report import ImportReport
 
 PROTOCOL_TEXT = PROTOCOL.read_text()
@@ -243,3 +245,43 @@ def test_two_subjects_with_one_id_are_both_held_back(study: Study, tmp_path: Pat
     assert counts(report) == (3, 1, 2)
     held = query(trial_file(study), "SELECT reason, line, subject_id FROM quarantine ORDER BY line")
     assert held == [("key_conflict", 1, FEW[0]), ("key_conflict", 3, FEW[0])]
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    ['[study]\nid = "X"\n', '[study]\nid = "X"\nstate = "blinded"\n', PROTOCOL_TEXT.replace('"ZAN_LOW"', '"OTHER"')],
+)
+def test_a_protocol_that_does_not_know_the_arms_stops_no_import(tmp_path: Path, protocol: str) -> None:
+    study = new_study(tmp_path / "study", protocol)
+    assert import_paths(study, few_files(tmp_path / "in", doses=3)).exit_code == 0
+    assert dose_count(study) == 18
+
+
+def test_a_file_name_that_is_no_text_is_spelt_out(study: Study, tmp_path: Path) -> None:
+    plain = DataSet("DM").keep_subjects(FEW[:1]).write(tmp_path / "in")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/dm\xff.ndjson"))
+    plain.rename(odd)
+    assert import_paths(study, [odd]).exit_code == 0
+    assert query(trial_file(study), "SELECT file_name FROM source_file") == [("dm\\udcff.ndjson",)]
+    assert rebuild(study, compare=True).same
+
+
+def test_a_file_that_says_less_than_it_was_read_to_hold_is_not_published(tmp_path: Path) -> None:
+    fact, parsed = received(2, "dose_event", [dose(subject_id="S1")])
+    parsed.rows_read = 2
+    with pytest.raises(ValueError, match="2 rows were read and 1 arrived"):
+        build(tmp_path, PLAIN, SUBJECTS, (fact, parsed))
+
+
+def test_a_line_of_two_rows_counts_once(tmp_path: Path) -> None:
+    both = [dose(subject_id="S1", native_key=key) for key in ("1", "2")]
+    fact, parsed = received(2, "dose_event", both)
+    one_line = Parsed(
+        "dose_log", "log", "increment", 1, {"dose_event": parsed.tables["dose_event"].with_columns(line=2)}
+    )
+    later_fact, later = received(3, "dose_event", both[:1], day=1)
+    built, rows = build(tmp_path, PLAIN, SUBJECTS, (fact, one_line), (later_fact, later))
+    assert rows.height == 2
+    first, second = built.counts[fact.source_id], built.counts[later_fact.source_id]
+    assert (first.read, first.new, first.duplicate) == (1, 1, 0)
+    assert (second.read, second.new, second.duplicate) == (1, 0, 1)

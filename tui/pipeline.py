@@ -48,6 +48,7 @@ from tui.release_files import (
     read_archived,
     read_unblinded_rows,
     split_release,
+    storable_name,
     tidy_study,
 )
 from tui.report import FileReport, ImportReport
@@ -206,14 +207,15 @@ class _Run:
         if self._seen_before(report, archived.sha256):
             return
         checkpoint("archived")
-        file = SourceFile(item.path, item.path.name, archived.sha256)
+        name = storable_name(item.path)
+        file = SourceFile(item.path, name, archived.sha256)
         context = ReadContext(self.protocol.protocol, item.source, con)
         self.progress(f"reading {item.path.name}")
         parsed = importer_of(recognised.format).parse(file, recognised, context)
         archived.require_unchanged(item.path)
         fact = SourceFact(
             sha256=archived.sha256,
-            name=item.path.name,
+            name=name,
             size=archived.size,
             format=parsed.format,
             dataset=parsed.dataset,

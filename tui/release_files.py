@@ -40,7 +40,7 @@ def read_archived(
         with archive.open(fact.protocol_sha256) as stream:
             protocol = parse_protocol(stream.read().decode(), study.protocol_path)
     source = next((entry for entry in protocol.protocol.source if entry.name == fact.source_name), None)
-    copy = folder / f"source-{fact.source_id}{''.join(Path(fact.name).suffixes)}"
+    copy = folder / f"source-{fact.blinded_name}"
     try:
         with archive.open(fact.sha256) as stream, copy.open("wb") as target:
             shutil.copyfileobj(stream, target, 1 << 20)
@@ -49,6 +49,12 @@ def read_archived(
         return importer_of(fact.format).parse(file, recognised, ReadContext(protocol.protocol, source, con))
     finally:
         copy.unlink(missing_ok=True)
+
+
+def storable_name(path: Path) -> str:
+    """The name of a received file without its folder; bytes that are no UTF-8 are spelt out, as no table can hold
+    them."""
+    return path.name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def split_release(folder: Path) -> list[Withheld]:
