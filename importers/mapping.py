@@ -6,6 +6,7 @@ The plan that comes out is SQL over the file's columns ``f0``, ``f1``, ... as te
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
@@ -62,6 +63,7 @@ def reading_of(source: Source | None, time: TimeReading) -> Reading:
     """The reading keys of ``source``; ``time`` holds its time keys with the file's limits."""
     if source is None:
         return Reading("this file", None, {}, {}, {}, ".", None, ("",), time)
+    _check_time_keys(source, time)
     return Reading(
         f"source {source.name}",
         source.columns or None,
@@ -73,6 +75,30 @@ def reading_of(source: Source | None, time: TimeReading) -> Reading:
         source.null_values,
         time,
     )
+
+
+_SPECIFIER = re.compile(r"%(-?[aAwudbhBmyYHIpMSgfnzjUWcxX]|%)")
+"""Codes of datetime_format that DuckDB's strptime reads."""
+
+
+def _check_time_keys(source: Source, time: TimeReading) -> None:
+    shape = time.datetime_format
+    if shape is None:
+        return
+    wrong = None
+    if "%" in _SPECIFIER.sub("", shape) or "%" not in shape:
+        wrong = "holds a code that is not known, or none"
+        remedy = 'Write for example datetime_format = "%d-%b-%Y %H:%M".'
+    elif "%z" in shape and time.zone not in ("utc", "offset"):
+        wrong = "reads an offset from UTC (%z), which the other keys give no meaning"
+        remedy = 'Set time_zone = "offset" where offsets stand on the times of a dose log.'
+    elif "%z" not in shape and time.zone == "offset":
+        wrong = 'reads no offset from UTC, where time_zone = "offset" says that one stands on every time'
+        remedy = "Add %z where the offset stands."
+    if wrong is not None:
+        raise UnreadableFile(
+            f"datetime_format = {shape!r} of source {source.name} {wrong}.", remedy=remedy, key="datetime_format"
+        )
 
 
 @dataclass

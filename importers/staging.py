@@ -9,7 +9,7 @@ file. Where it does not hold (quoted line breaks, blank lines, stray quotes), th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,14 +90,16 @@ def stage_delimited(
 ) -> StagedFile:
     """Read, type and judge every row of a delimited file.
 
-    ``prefix`` starts the names of the temporary tables. Raises ``UnreadableFile`` where DuckDB cannot read it at all.
+    ``prefix`` starts the names of the temporary tables. Raises ``UnreadableFile`` where most lines are no rows.
     """
-    if not needs_exact_reader(text):
-        try:
-            return _stage_fast(con, prefix, text, plan)
-        except _NotOneLinePerRow:
-            con.execute(f'DROP TABLE IF EXISTS "{prefix}_read"')
-    return _stage_exact(con, prefix, text, plan, scratch)
+    try:
+        if not needs_exact_reader(text):
+            with suppress(_NotOneLinePerRow):
+                return _stage_fast(con, prefix, text, plan)
+        return _stage_exact(con, prefix, text, plan, scratch)
+    except UnreadableFile:
+        StagedFile(con, prefix, plan).drop()
+        raise
 
 
 def stage_relation(
@@ -173,7 +175,6 @@ def _stage_exact(
         copy.unlink(missing_ok=True)
     staged = StagedFile(con, prefix, plan, source=f'"{prefix}_read" r', text=text)
     if errors or staged.count() != rows:
-        staged.drop()
         raise UnreadableFile(
             f"{text.name} holds rows that two readers split differently.",
             remedy="Export it again without line breaks and quotes inside cells.",

@@ -54,15 +54,16 @@ def _spellings() -> dict[str, str]:
     for unit, words in _COUNTED.items():
         found[unit] = unit
         found.update(dict.fromkeys(words, unit))
-    rates = {"h": ("h", "hr"), "min": ("min",), "d": ("d", "day")}
-    concentrations = {"mL": ("mL", "ml"), "L": ("L", "l")}
+    rates: dict[str, tuple[str, ...]] = {"h": ("h", "hr"), "min": ("min",), "d": ("d", "day")}
+    concentrations: dict[str, tuple[str, ...]] = {"mL": ("mL", "ml"), "L": ("L", "l")}
     masses = {unit: _MASS[unit] for unit in ("g", "mg", "ug", "ng")}
     volumes = {unit: _VOLUME[unit] for unit in ("mL", "uL")}
-    amounts = {unit: (unit,) for unit in ("mmol", "umol")}
+    amounts: dict[str, tuple[str, ...]] = {unit: (unit,) for unit in ("mmol", "umol")}
+    kilograms: dict[str, tuple[str, ...]] = {"kg": ("kg",)}
     for over, under in (
         (masses | volumes | _ACTIVITY, rates),
         (masses | _ACTIVITY | amounts, concentrations),
-        (masses | volumes | _ACTIVITY, {"kg": ("kg",)}),
+        (masses | volumes | _ACTIVITY, kilograms),
     ):
         for unit, words in over.items():
             for per, per_words in under.items():

@@ -23,6 +23,9 @@ RECORD_PROTOCOL = "record_protocol"
 MAKE_RELEASE = "make_release"
 RESTORE_RELEASE = "restore_release"
 
+NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export")
+"""Actions after which a release would be the same again."""
+
 WITHHELD = ("name", "dataset", "source")
 """Facts of a file that a blinded trial keeps in its unblinded ledger."""
 
@@ -157,6 +160,11 @@ def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None 
     return Facts(tuple(ordered), protocol, seq, head)
 
 
+def withholds_name(row: LedgerRow) -> bool:
+    """Whether the row records a file whose name is in the unblinded ledger."""
+    return row.action == IMPORT_SOURCE and row.new_value["dataset"] is None
+
+
 Withheld = dict[tuple[str, int], dict[str, Any]]
 """(SHA-256, release) -> the withheld facts of a file."""
 
@@ -172,7 +180,7 @@ def _read_withheld(rows: Iterable[LedgerRow]) -> Withheld:
 
 def _read_source(row: LedgerRow, withheld: Withheld | None) -> SourceFact:
     sha256, value = row.record.removeprefix("source/"), row.new_value
-    if value["dataset"] is None and withheld is not None:
+    if withholds_name(row) and withheld is not None:
         named = withheld.get((sha256, value["release"]))
         if named is None:
             raise IntegrityFailure(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from store.digest import compute_release_digest
 from store.errors import DosetrailError, IntegrityFailure, NotAllowed
-from store.facts import MAKE_RELEASE, RESTORE_RELEASE, read_facts, read_releases
+from store.facts import MAKE_RELEASE, RESTORE_RELEASE, read_facts, read_releases, withholds_name
 from store.locking import running_import
 from store.publish import find_wal, hash_file, release_numbers
 from store.schema import history_table
@@ -75,7 +75,7 @@ def _checks(study: Study, anchor: str | None) -> Iterator[Check]:
         return
     rows = ledger.read()
     facts, releases = read_facts(rows), read_releases(rows)
-    if study.has_unblinded_ledger:
+    if study.has_unblinded_ledger or any(withholds_name(row) for row in rows):
         yield _check_unblinded_ledger(study, rows)
     yield _check_sources(study, facts, releases)
     yield _check_release_files(study, releases, on_disk)

@@ -1,7 +1,7 @@
 """A process that runs a command when told to, so that a test can kill it, interrupt it or take its disk away meanwhile.
 
-It reads one line of JSON, {"arguments": [...], "file_size": bytes or null, "kill_at": step or null}, says "started", and
-runs the command line. What takes long to load is loaded before it says "ready".
+It reads one line of JSON, {"arguments": [...], "file_size": bytes or null, "kill_at": step or null}, says "started",
+and runs the command line. What takes long to load is loaded before it says "ready".
 """
 
 from __future__ import annotations

@@ -220,6 +220,11 @@ def test_an_altered_unblinded_ledger_is_found(blinded: Study, statement: str, fo
     assert found in failed(blinded)["unblinded ledger"]
 
 
+def test_a_missing_unblinded_ledger_is_found(blinded: Study) -> None:
+    blinded.unblinded_ledger_path.unlink()
+    assert "is missing" in failed(blinded)["unblinded ledger"]
+
+
 def test_an_import_into_a_study_that_lost_its_names_is_refused(blinded: Study, tmp_path: Path) -> None:
     alter_ledger(blinded.unblinded_ledger_path, "DELETE FROM ledger WHERE seq > 1")
     with pytest.raises(IntegrityFailure, match="does not name source"):

@@ -25,8 +25,8 @@ from store.facts import (
     IMPORT_SOURCE,
     MAKE_RELEASE,
     NAME_SOURCE,
+    NOTHING_TO_BUILD,
     RECORD_PROTOCOL,
-    RESTORE_RELEASE,
     Facts,
     SourceFact,
     read_facts,
@@ -60,9 +60,6 @@ if TYPE_CHECKING:
     from store.study import Study
 
 Progress = Callable[[str], None]
-
-_NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export")
-"""Actions after which a release would be the same again."""
 
 
 def quiet(stage: str) -> None:
@@ -159,7 +156,7 @@ class _Run:
         return (
             last.protocol_sha256 != self.protocol.sha256
             or last.program_version != program_version()
-            or any(row.seq > last.seq and row.action not in _NOTHING_TO_BUILD for row in self.rows)
+            or any(row.seq > last.seq and row.action not in NOTHING_TO_BUILD for row in self.rows)
         )
 
     def report(self, started: float) -> ImportReport:

@@ -103,7 +103,7 @@ def _read_release(study: Study, status: StudyStatus) -> None:
 
 def _read_ledger(study: Study, status: StudyStatus) -> None:
     from store.errors import NotAllowed
-    from store.facts import MAKE_RELEASE, read_releases
+    from store.facts import NOTHING_TO_BUILD, read_releases
     from store.publish import pending_switch
 
     try:
@@ -115,7 +115,7 @@ def _read_ledger(study: Study, status: StudyStatus) -> None:
     releases = read_releases(rows)
     last = releases[-1] if releases else None
     later = (row.action for row in rows if last is None or row.seq > last.seq)
-    status.since_release = sum(action not in (MAKE_RELEASE, "export") for action in later)
+    status.since_release = sum(action not in NOTHING_TO_BUILD for action in later)
     status.unfinished_release = pending_switch(study)
 
 
