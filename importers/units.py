@@ -65,9 +65,9 @@ def _spellings() -> dict[str, str]:
         (masses | _ACTIVITY | amounts, concentrations),
         (masses | volumes | _ACTIVITY, kilograms),
     ):
-        for unit, words in over.items():
+        for unit, spellings in over.items():
             for per, per_words in under.items():
-                for word in words[:_SHORT]:
+                for word in spellings[:_SHORT]:
                     found.update({f"{word}/{per_word}": f"{unit}/{per}" for per_word in per_words})
     for unit in ("mg", "ug", "[iU]", "U", "mL"):
         found.update({f"{unit}/kg/{rate}": f"{unit}/kg/{rate}" for rate in ("h", "min", "d")})
