@@ -27,6 +27,9 @@ from tui.report import ImportReport
 
 __all__ = ["open_folder"]
 
+# One worker for the whole file: its studies are made once.
+pytestmark = pytest.mark.xdist_group("blinded_release")
+
 
 @dataclass(frozen=True)
 class Made:
