@@ -30,7 +30,7 @@ CONTINUOUS_KINDS = ("basal_segment", "infusion_segment")
 MASK_COLUMNS = ("kind", "intent", "drug_role", "status", "stop_reason", "exclude_reason", "start_precision")
 """Columns a DoseLog keeps only as masks."""
 
-ORDER = ("subject_id", "start_local", "source_id", "line")
+ORDER = ("subject_id", "start_local", "source_id", "line", "part")
 
 
 def encoded(values: pl.Series) -> pl.Series:
@@ -107,14 +107,14 @@ def canonical_drug(name: str | None, protocol: Protocol) -> str | None:
 
 
 def in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows by subject, time, source and line; checks first, because a release stores them so already."""
+    """Rows by subject, time, source, line and part; checks first, because a release stores them so already."""
     if frame.height < 2:
         return frame
     subject, start = codes(frame["subject_id"]), micros(frame["start_local"])
     source, line = codes(frame["source_id"]), frame["line"].to_numpy()
     ahead = np.zeros(frame.height - 1, dtype=np.bool_)
     tied = np.ones(frame.height - 1, dtype=np.bool_)
-    for key in (subject, start, source, line):
+    for key in (subject, start, source, line, frame["part"].to_numpy()):
         ahead |= tied & (key[1:] > key[:-1])
         tied &= key[1:] == key[:-1]
     return frame if bool((ahead | tied).all()) else frame.sort(ORDER)
@@ -124,7 +124,7 @@ def in_order(frame: pl.DataFrame) -> pl.DataFrame:
 class DoseLog:
     """Dose events, one row each, in subject and time order.
 
-    ``events``: subject_id, start_local, source_id, line, drug (canonical), channel, amount columns, amount_unit,
+    ``events``: subject_id, start_local, source_id, line, part, drug (canonical), channel, amount columns, amount_unit,
     delivered_basis, volume, volume_unit, planned_amount, and native_key where asked for.
     ``given``: a therapeutic dose that took place. ``schedulable``: given, and of a kind a plan can expect.
     ``date_only``: the source states the day, not the time. ``cancelled``: stopped by the user part-way.
@@ -195,6 +195,7 @@ def read_dose_log(
         "stop_reason",
         "exclude_reason",
         "delivered_basis",
+        "part",
     ]
     texts = ["subject_id", "source_id", "drug", "channel", "amount_unit"]
     if for_matching:

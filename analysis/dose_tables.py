@@ -32,6 +32,7 @@ EVENT_COLUMNS = (
     "volume_unit",
     "source_id",
     "line",
+    "part",
 )
 """Columns of the dose log that a matched dose shows or is compared by."""
 
@@ -192,6 +193,7 @@ def dose_match_frame(doses: MatchedDoses, labels: Labels, log: DoseLog) -> pl.Da
         within_limits="within_limits",
         source_id="source_id",
         line="line",
+        part="part",
     )
 
 

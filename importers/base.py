@@ -66,7 +66,8 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows that stand already in a temporary table of the staging connection (large delimited files)."""
+    """Rows that stand already in a temporary table of the staging connection (large delimited files): at most one on
+    a line."""
 
     table: str
 
@@ -76,7 +77,8 @@ class Parsed:
     """One file, read.
 
     ``tables``: canonical table name -> rows: a polars frame, or ``Staged``. Columns are a subset of the table's columns
-    (missing ones are NULL) and always ``line``; never ``source_id`` (the build adds it). Types must cast to the
+    (missing ones are NULL) and always ``line``; never ``source_id`` and ``part`` (the build adds them: rows of one line
+    are numbered in their order here). Types must cast to the
     declared ones without loss: text for VARCHAR and vocabularies, Date, naive Datetime, Decimal or integers for
     amounts.
     ``rejected``: columns of ``REJECTED_COLUMNS``; one row per rejected source row (the first problem; more may follow

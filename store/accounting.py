@@ -70,7 +70,7 @@ def count_rows(con: duckdb.DuckDBPyConnection, received: Received) -> dict[str, 
             )
             con.execute(
                 f"INSERT INTO shared_line SELECT r.source_id, r.line, {rank} FROM {table.view} r "
-                f"LEFT JOIN exc_{name} e USING (source_id, line) WHERE r.source_id IN (FROM shared_file)"
+                f"LEFT JOIN exc_{name} e USING (source_id, line, part) WHERE r.source_id IN (FROM shared_file)"
             )
     con.execute(
         "INSERT INTO line_fate SELECT source_id, CASE max_fate WHEN 4 THEN 'quarantined' WHEN 3 THEN 'new' "

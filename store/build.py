@@ -224,7 +224,7 @@ def _insert_current(con: duckdb.DuckDBPyConnection, received: ReceivedTable, *, 
     added: tuple[str, ...] = ()
     if name in BY_DEVICE:
         source, added = _with_subject_and_utc(con, received)
-    anti = f"ANTI JOIN exc_{name} e USING (source_id, line)" if exceptions else ""
+    anti = f"ANTI JOIN exc_{name} e USING (source_id, line, part)" if exceptions else ""
     present = {*received.columns, *added, *PROVENANCE_NAMES}
     columns = ", ".join(f'"{column}"' for column in received.table.column_names if column in present)
     order = ", ".join(f'"{column}"' for column in received.table.sort if column in present)
@@ -242,7 +242,7 @@ def _with_subject_and_utc(con: duckdb.DuckDBPyConnection, received: ReceivedTabl
     joins = ""
     subject = "s.subject_id"
     if con.execute(f"SELECT 1 FROM assigned_{name} LIMIT 1").fetchall():
-        joins += f" LEFT JOIN assigned_{name} a USING (source_id, line)"
+        joins += f" LEFT JOIN assigned_{name} a USING (source_id, line, part)"
         subject = "coalesce(s.subject_id, a.subject_id)" if "subject_id" in received.columns else "a.subject_id"
         computed["subject_id"] = subject
     elif "subject_id" not in received.columns:
@@ -262,8 +262,9 @@ def _insert_history(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> 
     name = received.table.name
     con.execute(
         f"INSERT INTO history.{name} SELECT r.*, CAST(e.disposition AS row_state), e.replaced_by "
-        f"FROM (SELECT {received.select_list()} FROM {received.view}) r JOIN exc_{name} e USING (source_id, line) "
-        "WHERE e.disposition IN ('superseded', 'no_longer_in_source') ORDER BY source_id, line"
+        f"FROM (SELECT {received.select_list()} FROM {received.view}) r "
+        f"JOIN exc_{name} e USING (source_id, line, part) "
+        "WHERE e.disposition IN ('superseded', 'no_longer_in_source') ORDER BY source_id, line, part"
     )
 
 
@@ -287,9 +288,10 @@ def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable)
             f"{'r.subject_id' if 'subject_id' in has else 'NULL'}, {'r.device_id' if 'device_id' in has else 'NULL'}, "
             "CAST(to_json(r.body) AS VARCHAR) "
             f"FROM (SELECT *, struct_pack({_pack(columns)}) AS body FROM {received.view}) r "
-            f"JOIN exc_{name} e USING (source_id, line) "
+            f"JOIN exc_{name} e USING (source_id, line, part) "
             f"ANTI JOIN (FROM quarantine WHERE reason = '{reason}') q USING (source_id, line) "
-            f"WHERE e.disposition = '{reason}' ORDER BY 1, 2",
+            f"WHERE e.disposition = '{reason}' "
+            "QUALIFY row_number() OVER (PARTITION BY r.source_id, r.line ORDER BY r.part) = 1 ORDER BY 1, 2",
             [field_name, words],
         )
 

@@ -30,9 +30,9 @@ def quarantine_unknown_subjects(con: duckdb.DuckDBPyConnection, received: Receiv
     if not _any(con, "unknown_subject"):
         return
     con.execute(
-        f"INSERT INTO exc_{name} SELECT source_id, line, 'unknown_subject', NULL FROM {received.view} "
+        f"INSERT INTO exc_{name} SELECT source_id, line, part, 'unknown_subject', NULL FROM {received.view} "
         "WHERE subject_id IN (SELECT subject_id FROM unknown_subject) "
-        f"AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})"
+        f"AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM exc_{name})"
     )
 
 
@@ -129,9 +129,9 @@ def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: Receive
     )
     if _any(con, "unknown_device"):
         con.execute(
-            f"INSERT INTO exc_{name} SELECT source_id, line, 'unknown_device', NULL FROM {received.view} "
+            f"INSERT INTO exc_{name} SELECT source_id, line, part, 'unknown_device', NULL FROM {received.view} "
             "WHERE device_id IN (SELECT device_id FROM unknown_device) "
-            f"AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})"
+            f"AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM exc_{name})"
         )
 
 
@@ -149,34 +149,37 @@ BY_DEVICE = {
 
 
 def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
-    """Create ``assigned_<table>(source_id, line, subject_id)`` for rows that name a device and no subject.
+    """Create ``assigned_<table>(source_id, line, part, subject_id)`` for rows that name a device and no subject.
 
     Exactly one subject must have had the device on the row's day. A row of a table that needs a subject is otherwise
     quarantined as unassigned_device; alarms and control totals stay with their device.
     """
     name = received.table.name
-    con.execute(f"CREATE OR REPLACE TEMP TABLE assigned_{name} (source_id VARCHAR, line BIGINT, subject_id VARCHAR)")
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE assigned_{name} "
+        "(source_id VARCHAR, line BIGINT, part SMALLINT, subject_id VARCHAR)"
+    )
     subject = "r.subject_id" if "subject_id" in received.columns else "CAST(NULL AS VARCHAR)"
     if "device_id" in received.columns:
         day = f"CAST(r.{BY_DEVICE[name]} AS DATE)"
         con.execute(
             f"""
             INSERT INTO assigned_{name}
-            SELECT r.source_id, r.line, min(a.subject_id)
+            SELECT r.source_id, r.line, r.part, min(a.subject_id)
             FROM {received.view} r JOIN device_assignment a
               ON a.device_id = r.device_id AND {day} >= a.start_date AND (a.end_date IS NULL OR {day} <= a.end_date)
             WHERE {subject} IS NULL AND a.basis <> 'stated_in_data' AND a.subject_id IN (SELECT subject_id FROM subject)
-            GROUP BY r.source_id, r.line HAVING count(DISTINCT a.subject_id) = 1
+            GROUP BY r.source_id, r.line, r.part HAVING count(DISTINCT a.subject_id) = 1
             """
         )
     if received.table.column("subject_id").required:
         con.execute(
             f"""
             INSERT INTO exc_{name}
-            SELECT source_id, line, 'unassigned_device', NULL FROM {received.view} r
+            SELECT source_id, line, part, 'unassigned_device', NULL FROM {received.view} r
             WHERE {subject} IS NULL
-              AND (source_id, line) NOT IN (SELECT source_id, line FROM assigned_{name})
-              AND (source_id, line) NOT IN (SELECT source_id, line FROM exc_{name})
+              AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM assigned_{name})
+              AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM exc_{name})
             """
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class StagedRows(Protocol):
-    """Rows an importer has put into a temporary table of the build's connection."""
+    """Rows an importer has put into a temporary table of the build's connection: at most one on a line."""
 
     @property
     def table(self) -> str: ...
@@ -139,7 +139,7 @@ def _gather(con: duckdb.DuckDBPyConnection, table: Table, frames: list[tuple[str
     import polars as pl
 
     gathered = pl.concat(
-        [frame.with_columns(source_id=pl.lit(source_id)) for source_id, frame in frames],
+        [_number_parts(frame).with_columns(source_id=pl.lit(source_id)) for source_id, frame in frames],
         how="diagonal_relaxed",
     )
     con.register("gathered", gathered)
@@ -152,6 +152,15 @@ def _gather(con: duckdb.DuckDBPyConnection, table: Table, frames: list[tuple[str
         con.unregister("gathered")
 
 
+def _number_parts(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows with ``part``: 1, 2, ... among the rows of one line, in the importer's order."""
+    import polars as pl
+
+    if frame.get_column("line").is_unique().all():
+        return frame.with_columns(part=pl.lit(1, pl.Int16))
+    return frame.with_columns(part=pl.int_range(1, pl.len() + 1, dtype=pl.Int16).over("line"))
+
+
 def _part(table: Table, content: tuple[str, ...], relation: str, present: set[str], source_id: str | None) -> str:
     columns = [
         f'"{name}"' if name in present else f'CAST(NULL AS {column_type(table.column(name))}) AS "{name}"'
@@ -159,6 +168,7 @@ def _part(table: Table, content: tuple[str, ...], relation: str, present: set[st
     ]
     columns.append("source_id" if source_id is None else f"'{source_id}' AS source_id")
     columns.append("line")
+    columns.append("part" if "part" in present else "CAST(1 AS SMALLINT) AS part")
     return f'SELECT {", ".join(columns)} FROM "{relation}"'
 
 

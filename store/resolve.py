@@ -34,14 +34,15 @@ def create_file_rank(con: duckdb.DuckDBPyConnection, facts: tuple[SourceFact, ..
 
 
 def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
-    """Create ``exc_<table>(source_id, line, disposition, replaced_by)``: every row that is not simply new and current.
+    """Create ``exc_<table>(source_id, line, part, disposition, replaced_by)``: every row that is not simply
+    new and current.
 
     Dispositions: duplicate, superseded, no_longer_in_source, key_conflict (quarantined).
     """
     name = received.table.name
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE exc_{name} "
-        "(source_id VARCHAR, line BIGINT, disposition VARCHAR, replaced_by VARCHAR)"
+        "(source_id VARCHAR, line BIGINT, part SMALLINT, disposition VARCHAR, replaced_by VARCHAR)"
     )
     native_column = received.table.identity[-1] if received.table.identity else None
     has_native = native_column in received.columns if native_column else False
@@ -67,13 +68,13 @@ def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> No
         if has_native:
             _resolve_native(con, name, identity, f'"{native_column}" IS NOT NULL')
         _resolve_content(con, name, content, f'"{native_column}" IS NULL' if has_native else "true")
-        unshared = f"AND (source_id, line) NOT IN (SELECT source_id, line FROM dup_{name})"
+        unshared = f"AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM dup_{name})"
     else:
         unshared = ""
     older_snapshots = con.execute("SELECT count(*) FROM file_rank WHERE is_snapshot AND prec < newest_prec").fetchone()
     if older_snapshots and older_snapshots[0]:
         con.execute(
-            f"INSERT INTO exc_{name} SELECT source_id, line, 'no_longer_in_source', NULL "
+            f"INSERT INTO exc_{name} SELECT source_id, line, part, 'no_longer_in_source', NULL "
             f"FROM {received.view} JOIN file_rank USING (source_id) WHERE is_snapshot AND prec < newest_prec {unshared}"
         )
     con.execute(f"DROP TABLE IF EXISTS dup_{name}")
@@ -82,7 +83,7 @@ def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> No
 def _resolve_native(con: duckdb.DuckDBPyConnection, name: str, identity: str, condition: str) -> None:
     con.execute(
         f"INSERT INTO exc_{name} "
-        f"SELECT source_id, line, 'key_conflict', NULL FROM dup_{name} WHERE {condition} "
+        f"SELECT source_id, line, part, 'key_conflict', NULL FROM dup_{name} WHERE {condition} "
         f"QUALIFY min(hc) OVER (PARTITION BY {identity}, source_id) "
         f"<> max(hc) OVER (PARTITION BY {identity}, source_id)"
     )
@@ -91,22 +92,22 @@ def _resolve_native(con: duckdb.DuckDBPyConnection, name: str, identity: str, co
         INSERT INTO exc_{name}
         WITH versions AS (
             SELECT *,
-                row_number() OVER (PARTITION BY {identity}, hc ORDER BY prec, source_id, line) AS rn,
+                row_number() OVER (PARTITION BY {identity}, hc ORDER BY prec, source_id, line, part) AS rn,
                 max(prec) OVER (PARTITION BY {identity}, hc) AS content_prec,
                 max(prec) OVER (PARTITION BY {identity}) AS key_prec
             FROM dup_{name}
-            WHERE {condition} AND (source_id, line) NOT IN (
-                SELECT source_id, line FROM exc_{name} WHERE disposition = 'key_conflict')
+            WHERE {condition} AND (source_id, line, part) NOT IN (
+                SELECT source_id, line, part FROM exc_{name} WHERE disposition = 'key_conflict')
         ), judged AS (
-            SELECT source_id, line,
+            SELECT source_id, line, part,
                 CASE WHEN rn > 1 THEN 'duplicate'
                      WHEN content_prec < key_prec THEN 'superseded'
                      WHEN is_snapshot AND key_prec < newest_prec THEN 'no_longer_in_source' END AS disposition,
-                first_value(source_id || ':' || line)
+                first_value(concat_ws(':', source_id, line, part))
                     OVER (PARTITION BY {identity} ORDER BY content_prec DESC, rn) AS current_row
             FROM versions
         )
-        SELECT source_id, line, disposition,
+        SELECT source_id, line, part, disposition,
                CASE WHEN disposition IN ('duplicate', 'superseded') THEN current_row END
         FROM judged WHERE disposition IS NOT NULL
         """
@@ -118,22 +119,22 @@ def _resolve_content(con: duckdb.DuckDBPyConnection, name: str, content: str, co
         f"""
         INSERT INTO exc_{name}
         WITH occurrences AS (
-            SELECT *, row_number() OVER (PARTITION BY {content}, source_id ORDER BY line) AS occurrence
+            SELECT *, row_number() OVER (PARTITION BY {content}, source_id ORDER BY line, part) AS occurrence
             FROM dup_{name} WHERE {condition}
         ), versions AS (
             SELECT *,
                 row_number() OVER (PARTITION BY {content}, occurrence ORDER BY prec, source_id) AS rn,
-                first_value(source_id || ':' || line)
+                first_value(concat_ws(':', source_id, line, part))
                     OVER (PARTITION BY {content}, occurrence ORDER BY prec, source_id) AS first_row,
                 max(prec) OVER (PARTITION BY {content}, occurrence) AS key_prec
             FROM occurrences
         ), judged AS (
-            SELECT source_id, line, first_row,
+            SELECT source_id, line, part, first_row,
                 CASE WHEN rn > 1 THEN 'duplicate'
                      WHEN is_snapshot AND key_prec < newest_prec THEN 'no_longer_in_source' END AS disposition
             FROM versions
         )
-        SELECT source_id, line, disposition, CASE WHEN disposition = 'duplicate' THEN first_row END
+        SELECT source_id, line, part, disposition, CASE WHEN disposition = 'duplicate' THEN first_row END
         FROM judged WHERE disposition IS NOT NULL
         """
     )

@@ -36,6 +36,7 @@ class Column:
     required: bool = False
     check: str | None = None
     blinding: Blinding = "open"
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ PROVENANCE: tuple[Column, ...] = (
         "Line in the source file (1 = first physical line; for data sets, the row number)",
         required=True,
     ),
+    Column(
+        "part",
+        "SMALLINT",
+        "Which of the rows the line gave to this table (1, 2, ...: the halves of a dual bolus stand on one line)",
+        required=True,
+        default="1",
+    ),
 )
 PROVENANCE_NAMES = tuple(column.name for column in PROVENANCE)
 
@@ -100,8 +108,8 @@ def received(
     subject_level: bool = True,
     withheld: bool = False,
 ) -> Table:
-    """A table fed by source files: the given columns followed by provenance; (source_id, line) and identity make
-    its key."""
+    """A table fed by source files: the given columns followed by provenance; (source_id, line, part) and identity
+    make its key."""
     cols = (*tuple(columns), *PROVENANCE)
     return Table(
         name=name,
@@ -141,6 +149,8 @@ def create_table_sql(table: Table, *, name: str | None = None, constraints: bool
     parts: list[str] = []
     for column in table.columns:
         part = f'"{column.name}" {column_type(column)}'
+        if column.default is not None:
+            part += f" DEFAULT {column.default}"
         if constraints and column.required:
             part += " NOT NULL"
         if constraints and column.check:
@@ -165,7 +175,7 @@ HISTORY_COLUMNS: tuple[Column, ...] = (
         "Why the row is not current: superseded, or no longer in its source",
         required=True,
     ),
-    Column("replaced_by", "VARCHAR", "source_id:line of the current version; NULL when no longer in source"),
+    Column("replaced_by", "VARCHAR", "source_id:line:part of the current version; NULL when no longer in source"),
 )
 
 

@@ -92,7 +92,7 @@ DOSE_EVENT = received(
         Column("alarm", "VARCHAR", "Alarm on the row, product-neutral code"),
     ],
     identity=("subject_id", "device_id", "native_key"),
-    sort=("subject_id", "start_local", "source_id", "line"),
+    sort=("subject_id", "start_local", "source_id", "line", "part"),
 )
 
 PLANNED_DOSE_RECORDED = received(
@@ -184,10 +184,11 @@ DOSE_MATCH = Table(
         ),
         Column("source_id", "VARCHAR", "Source file of the dose event; NULL when missed"),
         Column("line", "BIGINT", "Line of the dose event in it"),
+        Column("part", "SMALLINT", "Part of the dose event on that line"),
     ),
-    key=("subject_id", "planned_no", "source_id", "line"),
+    key=("subject_id", "planned_no", "source_id", "line", "part"),
     origin="derived",
-    sort=("subject_id", "dose_date", "planned_no", "source_id", "line"),
+    sort=("subject_id", "dose_date", "planned_no", "source_id", "line", "part"),
 )
 
 EXPOSURE = received(

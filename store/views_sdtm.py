@@ -94,17 +94,17 @@ SDTM_DI = View(
 )
 
 _EC_ROWS = """(
-  SELECT e.subject_id, e.start_local AS sort_at, e.source_id, e.line, e.native_key, e.device_id, e.drug,
+  SELECT e.subject_id, e.start_local AS sort_at, e.source_id, e.line, e.part, e.native_key, e.device_id, e.drug,
     CASE WHEN m.planned_no IS NOT NULL THEN true END AS planned, true AS occurred, NULL AS reason,
     e.delivered_amount AS amount, e.amount_unit, m.planned_amount, e.route, e.body_site, e.lot, e.volume,
     e.volume_unit, e.concentration, e.concentration_unit, e.alarm, CAST(e.status AS VARCHAR) AS status,
     e.start_local, e.end_local, CAST(e.start_precision AS VARCHAR) AS start_precision,
     CAST(m.status AS VARCHAR) AS matched
   FROM dose_event e LEFT JOIN dose_match m
-    ON m.subject_id = e.subject_id AND m.source_id = e.source_id AND m.line = e.line
+    ON m.subject_id = e.subject_id AND m.source_id = e.source_id AND m.line = e.line AND m.part = e.part
   WHERE e.exclude_reason IS NULL
   UNION ALL
-  SELECT m.subject_id, m.planned_at, NULL, m.planned_no, NULL, NULL, m.drug, true, false, p.hold_reason,
+  SELECT m.subject_id, m.planned_at, NULL, m.planned_no, NULL, NULL, NULL, m.drug, true, false, p.hold_reason,
     NULL, m.amount_unit, m.planned_amount, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     m.planned_at, NULL, CASE WHEN m.planned_at = date_trunc('day', m.planned_at) THEN 'date' ELSE 'minute' END,
     CAST(m.status AS VARCHAR)
@@ -123,7 +123,7 @@ SDTM_EC = View(
         text("SPDEVID", "t.device_id", "Device"),
         number(
             "ECSEQ",
-            "row_number() OVER (PARTITION BY t.subject_id ORDER BY t.sort_at, t.source_id, t.line)",
+            "row_number() OVER (PARTITION BY t.subject_id ORDER BY t.sort_at, t.source_id, t.line, t.part)",
             "Sequence within the subject, in time order",
         ),
         text("ECREFID", "t.native_key", "The device's or form's own number of the dose"),

@@ -62,6 +62,7 @@ INSERT INTO dose_match BY NAME
         ('S08-003', 1, 'taken', DATE '2014-01-03', TIMESTAMP '2014-01-03 08:00', 'src2', 5),
         ('S08-003', 2, 'missed', DATE '2014-01-04', NULL, NULL, NULL)
     ) AS t(subject_id, planned_no, status, dose_date, event_at, source_id, line);
+UPDATE dose_match SET part = 1 WHERE line IS NOT NULL;
 INSERT INTO adverse_event BY NAME
     SELECT * FROM (VALUES
         ('S07-002', '1', '=HYPERLINK("http://x","[red]")', 'MILD', false, '2014-01-03', 1),

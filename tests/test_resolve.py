@@ -35,6 +35,8 @@ class FakeFile:
     day: int
     rows: tuple[tuple[str | None, int, int], ...]
     number: int
+    per_line: int = 1
+    """Rows each line of the file gives."""
 
     @property
     def fact(self) -> SourceFact:
@@ -51,11 +53,11 @@ class FakeFile:
                 "start_local": [dt.datetime(2026, 1, 1, 0, minute) for _, minute, _ in self.rows],
                 "start_precision": ["minute" for _ in self.rows],
                 "delivered_amount": [str(amount) for _, _, amount in self.rows],
-                "line": list(range(2, len(self.rows) + 2)),
+                "line": [2 + place // self.per_line for place in range(len(self.rows))],
             },
             schema_overrides={"native_key": pl.String, "subject_id": pl.String, "delivered_amount": pl.String},
         )
-        return Parsed("dose_log", "log", "increment", len(self.rows), {"dose_event": frame})
+        return Parsed("dose_log", "log", "increment", frame["line"].n_unique(), {"dose_event": frame})
 
 
 def subjects(*ids: str, day: int = 0, arm: str | None = None) -> tuple[SourceFact, Parsed]:
@@ -80,8 +82,9 @@ def build(folder: Path, files: list[tuple[SourceFact, Parsed]]) -> tuple[Built, 
 
 
 rows = st.tuples(st.sampled_from(["k1", "k2", None]), st.integers(0, 2), st.integers(0, 2))
-files = st.lists(st.tuples(st.integers(0, 3), st.lists(rows, max_size=5).map(tuple)), min_size=1, max_size=4).map(
-    lambda items: [FakeFile(day, content, number) for number, (day, content) in enumerate(items)]
+a_file = st.tuples(st.integers(0, 3), st.lists(rows, max_size=5).map(tuple), st.integers(1, 3))
+files = st.lists(a_file, min_size=1, max_size=4).map(
+    lambda items: [FakeFile(day, content, number, many) for number, (day, content, many) in enumerate(items)]
 )
 
 
@@ -118,7 +121,8 @@ def test_identity_rules_and_accounting(tmp_path: Path, files: list[FakeFile]) ->
     for counts in built.counts.values():
         assert counts.read == counts.new + counts.duplicate + counts.superseded + counts.quarantined
         assert counts.new >= 0
-    assert sum(count.new for count in built.counts.values()) == len(doses) + 1
+    if all(file.per_line == 1 for file in files):
+        assert sum(count.new for count in built.counts.values()) == len(doses) + 1
 
 
 def test_order_of_files_does_not_matter(tmp_path: Path) -> None:
@@ -138,6 +142,20 @@ def test_later_export_supersedes_and_the_old_version_stays_visible(tmp_path: Pat
     assert [int(amount) for _, _, amount in doses] == [2]
     assert built.counts[old.fact.source_id].superseded == 1
     assert built.tables["history.dose_event"].startswith("1:")
+
+
+def test_halves_of_one_line_are_decided_apart(tmp_path: Path) -> None:
+    # A dual bolus stands on one line; the later export gives its extended half in full.
+    early = FakeFile(1, (("7:now", 1, 20), ("7:later", 1, 4)), 0, per_line=2)
+    late = FakeFile(2, (("7:now", 1, 20), ("7:later", 1, 10)), 1, per_line=2)
+    enrolled = subjects("S1")
+    for order in itertools.permutations([(early.fact, early.parsed()), (late.fact, late.parsed()), enrolled]):
+        built, doses = build(tmp_path, list(order))
+        assert [int(amount) for _, _, amount in sorted(doses)] == [10, 20]
+        assert {"new": built.counts[early.fact.source_id].new, "of late": built.counts[late.fact.source_id].new} == {
+            "new": 1,
+            "of late": 1,
+        }
 
 
 def test_two_rows_with_one_key_and_different_values_are_quarantined(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ def _add_doses(filling: Filling, number: int, subject: str, device: str, first: 
                 "amount_unit": None if blinded else "mg",
                 "source_id": None if missed else "aa0000000002",
                 "line": None if missed else line,
+                "part": None if missed else 1,
             }
         )
     filling.add("dose_event", *events)

@@ -61,7 +61,7 @@ def _count_doses(pages: Pages, subject: str) -> tuple[bool, int]:
     doses, intervals = pages.query(
         "SELECT (SELECT count(*) FROM dose_match WHERE subject_id = $s) "
         "+ (SELECT count(*) FROM dose_event d WHERE subject_id = $s AND NOT EXISTS (SELECT 1 FROM dose_match m "
-        "WHERE m.subject_id = $s AND m.source_id = d.source_id AND m.line = d.line)), "
+        "WHERE m.subject_id = $s AND m.source_id = d.source_id AND m.line = d.line AND m.part = d.part)), "
         "(SELECT count(*) FROM exposure WHERE subject_id = $s)",
         {"s": subject},
     )[0]

@@ -124,7 +124,7 @@ def doses_of(subject: str) -> Source:
                m.delay_s AS delay, m.planned_amount AS plan, m.delivered_amount AS given, m.amount_unit AS unit,
                m.status::VARCHAR AS state, {_NAME.format("m")} AS file, m.line, told.device_id AS device,
                m.source_id, m.planned_no, 'dose_event' AS kept_in
-        FROM matched m LEFT JOIN told ON told.source_id = m.source_id AND told.line = m.line
+        FROM matched m LEFT JOIN told ON told.source_id = m.source_id AND told.line = m.line AND told.part = m.part
         {_FILE.format("m")}
         UNION ALL
         SELECT told.start_local::DATE, NULL,
@@ -133,7 +133,8 @@ def doses_of(subject: str) -> Source:
                coalesce(told.exclude_reason::VARCHAR, told.kind::VARCHAR), {_NAME.format("told")}, told.line,
                told.device_id, told.source_id, NULL, 'dose_event'
         FROM told {_FILE.format("told")}
-        WHERE NOT EXISTS (SELECT 1 FROM matched m WHERE m.source_id = told.source_id AND m.line = told.line)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM matched m WHERE m.source_id = told.source_id AND m.line = told.line AND m.part = told.part)
         ORDER BY 1, 2, 3, 10
         """,
         _DOSE_FIELDS,

@@ -78,7 +78,8 @@ class _Writer:
             self.lines.append(TextLine(f" {name.upper()}", heading=True))
             for field, value in row.items():
                 text = self.glyphs.text(describe(value))
-                if text:
+                # The first of a line's rows is nearly always the only one.
+                if text and (field, value) != ("part", 1):
                     first, *rest = wrap(text, TEXT)
                     self.lines.append(TextLine(f" {self.glyphs.cell(field.replace('_', ' '), LABEL)}{first}"))
                     self.lines.extend(TextLine(f" {'':{LABEL}}{more}") for more in rest)
