@@ -143,7 +143,9 @@ class DeviceLog:
         rejected = self.rejected_lines
         tables: dict[str, pl.DataFrame] = {}
         for name, frames in self._tables.items():
-            frame = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+            frame = frames[0]
+            if len(frames) > 1:
+                frame = pl.concat(frames, how="diagonal_relaxed").sort("line", maintain_order=True)
             if rejected:
                 frame = frame.filter(~pl.col("line").is_in(rejected))
             if frame.height:

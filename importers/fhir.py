@@ -62,9 +62,11 @@ def _number(resource: Record, word: str) -> str | None:
 class _Resources:
     """The resources of one file on their way into the log."""
 
-    def __init__(self, log: DeviceLog, resources: list[tuple[int, Record]]) -> None:
+    def __init__(self, log: DeviceLog, resources: list[tuple[int, Record]], urls: dict[str, int]) -> None:
         self.log, self.rows = log, RowBuffer(log)
         self.known = {f"{one.get('resourceType')}/{one.get('id')}": (line, one) for line, one in resources}
+        by_line = dict(resources)
+        self.by_url = {url: (line, by_line[line]) for url, line in urls.items() if line in by_line}
         self.mapped = (log.source_column("subject_id") or "").lower()
         self.subjects: dict[str | None, str] = {}
         for _, one in resources:
@@ -99,6 +101,12 @@ class _Resources:
             return self.subjects.get(patient)
         return self.log.constants.get("subject_id")
 
+    def _held(self, reference: str | None) -> tuple[int, Record] | None:
+        """The resource of this file that a reference means: by the address its Bundle gives it, or by type and id."""
+        if reference is None:
+            return None
+        return self.by_url.get(reference) or self.known.get("/".join(reference.split("/")[-2:]))
+
     def _device_of(self, line: int, device: Record) -> device_identity.Device:
         identifier = _first(device.get("identifier"))
         number = identifier.get("value") if isinstance(identifier, dict) else None
@@ -120,7 +128,7 @@ class _Resources:
         reference = _reference(entry) or _reference(entry.get("reference") if isinstance(entry, dict) else None)
         if reference is None:
             return None
-        held = next((known for key, known in self.known.items() if reference.endswith(key)), None)
+        held = self._held(reference)
         device = {"id": _last(reference)} if held is None else held[1]
         # The properties of a device that has its own line in the file stand there.
         return device_identity.register_device(self.log, self._device_of(line if held is None else held[0], device))
@@ -132,7 +140,8 @@ class _Resources:
         if concept or reference is None:
             return concept_text(concept)
         contained = (one for one in resource.get("contained") or [] if f"#{one.get('id')}" == reference)
-        medication = next(contained, None) or self.known.get(reference, (0, None))[1]
+        held = self._held(reference)
+        medication = next(contained, None) or (held[1] if held else None)
         return concept_text(medication.get("code")) if isinstance(medication, dict) else None
 
     def _administration(self, line: int, resource: Record) -> None:
@@ -203,9 +212,9 @@ class _Resources:
         }
 
     def _ordered(self, resource: Record) -> Any:
-        reference = _reference(resource.get("request")) or ""
-        orders = (known for key, known in self.known.items() if key.startswith("MedicationRequest/"))
-        held = next((known for known in orders if reference.endswith(f"MedicationRequest/{known[1].get('id')}")), None)
+        held = self._held(_reference(resource.get("request")))
+        if held is not None and held[1].get("resourceType") != "MedicationRequest":
+            held = None
         return read_quantity(_order(held[1]).get("doseQuantity") if held else None)
 
     def _request(self, line: int, resource: Record) -> None:
@@ -289,11 +298,14 @@ class FhirImporter:
         """Doses, devices and events of one file; raises ``UnreadableFile`` when the JSON is damaged."""
         log = DeviceLog(file, recognised, context)
         document = read_document(file.path)
+        urls: dict[str, int] = {}
         if isinstance(document, dict) and document.get("resourceType") == "Bundle":
-            document = [one.get("resource") if isinstance(one, dict) else None for one in document.get("entry") or []]
+            entries = [one if isinstance(one, dict) else {} for one in document.get("entry") or []]
+            urls = {str(one["fullUrl"]): line for line, one in enumerate(entries, 1) if one.get("fullUrl")}
+            document = [one.get("resource") for one in entries]
         items = list(enumerate(document if isinstance(document, list) else [document], 1))
         known = [(line, one) for line, one in items if isinstance(one, dict) and one.get("resourceType")]
-        resources = _Resources(log, known)
+        resources = _Resources(log, known, urls)
         for line, one in items:
             if isinstance(one, dict) and one.get("resourceType"):
                 resources.read(line, one)

@@ -8,22 +8,27 @@ Suspensions are events; an entry normalised against the schedule may be negative
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile
+from importers.base import HEAD_BYTES, Ignored, Parsed, ReadContext, Recognised, SourceFile
 from importers.dataset_json import top_level
 from importers.device_identity import Device, register_device
 from importers.device_log import INSULIN_RATE, INSULIN_UNIT, DeviceLog
 from importers.json_records import Record, head_records, read_document
-from importers.moments import Moment, at_offset, in_zone, read_iso, stated_zone
-from importers.row_buffer import RowBuffer
-from importers.vendor_text import SIX_PLACES, read_amount
+from importers.json_rows import LINE, JsonRows, read_rows, rows_of
+from importers.moment_frames import at_offsets, in_zones, iso_moments, start_columns
+from importers.moments import stated_zone
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FORMAT = "loop_doses"
 
 _ENTRY = frozenset({"start_at", "end_at", "type", "unit"})
 _REPORT = "get_normalized_dose_entries"
+_NUMBERS = ("amount", "delivered")
+_WANTED = (*_NUMBERS, *sorted(_ENTRY), "syncIdentifier", "automatic")
 _EVENTS = {"pumpsuspend": "suspend", "suspend": "suspend", "pumpresume": "resume", "resume": "resume"}
 
 
@@ -46,94 +51,141 @@ def _of_report(entry: Record) -> Record:
     }
 
 
-class _Entries:
-    def __init__(self, log: DeviceLog, zone: str | None, offset: int | None) -> None:
-        self.log, self.zone, self.offset = log, zone, offset
-        self.rows = RowBuffer(log)
+def _moments(rows: JsonRows, name: str, log: DeviceLog, zone: str | None, offset: int | None) -> pl.DataFrame:
+    import polars as pl
 
-    def _moment(self, text: Any) -> Moment | None:
-        found = read_iso(text)
-        if found is None or found.utc is None:
-            return found
-        if found.offset_min == 0:
-            found = Moment(found.utc, found.utc, precision=found.precision)
-        return in_zone(at_offset(found, self.offset), self.log, self.zone)
+    found = iso_moments(rows.column(rows.text(name)))
+    # A list that writes +0000 was handed UTC, which says nothing about the local time.
+    found = found.with_columns(offset_min=pl.when(pl.col("offset_min") != 0).then("offset_min"))
+    if offset is not None:
+        found = at_offsets(found, pl.select(pl.repeat(offset, found.height)).to_series())
+    return in_zones(found, log, zone)
 
-    def read(self, line: int, record: Record) -> None:
-        start, end = self._moment(record.get("start_at")), self._moment(record.get("end_at"))
-        amount, delivered = read_amount(record.get("amount")), read_amount(record.get("delivered"))
-        kind = str(record.get("type")).lower()
-        if start is None or end is None:
-            field = "start_at" if start is None else "end_at"
-            self.log.reject(line, "bad_date", f"{field}: no time", field=field, value=str(record.get(field)))
-            return
-        if end.local < start.local:
-            self.log.reject(line, "impossible_time", "the dose ends before it starts", field="end_at")
-            return
-        is_basal = "basal" in kind and str(record.get("unit")).lower() in ("u/hour", "u/h")
-        if kind not in _EVENTS and kind != "bolus" and not is_basal:
-            message = "type and unit are no dose that is known"
-            self.log.reject(line, "bad_value", message, field="type", value=str(record.get("type")))
-            return
-        if amount is None or amount < 0 or (delivered is not None and delivered < 0):
-            words = "no amount; entries normalised against the schedule are no doses"
-            self.log.reject(line, "bad_number", f"amount: {words}", field="amount", value=str(record.get("amount")))
-            return
-        sync = record.get("syncIdentifier")
-        device = register_device(self.log, Device("loop", None, None, line))
-        base = {"line": line, "device_id": device, "native_key": f"sync-{sync}" if sync else None}
-        if kind in _EVENTS:
-            event = {**base, "event": _EVENTS[kind], "code": str(record.get("type"))}
-            self.rows.add("device_event", {**event, "start_local": start.local, "start_utc": start.utc})
-            return
-        seconds = int((end.local - start.local).total_seconds())
-        dose = {
-            **base,
-            **start.columns(),
-            "end_local": end.local,
-            "end_utc": end.utc,
-            "time_anchor": "start",
-            "amount_unit": INSULIN_UNIT,
-            "delivered_duration_s": seconds,
-            "status": "completed",
-        }
-        given = self._basal(kind, amount, delivered, seconds) if is_basal else self._bolus(amount, delivered)
-        self.rows.add("dose_event", dose | given)
 
-    def _bolus(self, amount: Decimal, delivered: Decimal | None) -> dict[str, Any]:
-        given = amount if delivered is None else delivered
-        status = "completed" if given >= amount else "partial" if given else "none_delivered"
-        return {
-            "kind": "bolus",
-            "shape": "immediate",
-            "trigger": "unknown",
-            "programmed_amount": amount,
-            "programmed_basis": "reported",
-            "delivered_amount": given,
-            "delivered_basis": "inferred_equal" if delivered is None else "reported",
-            "status": status,
-        }
+def _typed(rows: JsonRows, log: DeviceLog, zone: str | None, offset: int | None) -> pl.DataFrame:
+    import polars as pl
 
-    def _basal(self, kind: str, rate: Decimal, delivered: Decimal | None, seconds: int) -> dict[str, Any]:
-        told = (rate * seconds / 3600).quantize(SIX_PLACES)
-        return {
-            "kind": "basal_segment",
-            "shape": "continuous",
-            "trigger": "algorithm" if kind == "tempbasal" else "unknown",
-            "programmed_amount": told,
-            "programmed_basis": "rate_x_time",
-            "delivered_amount": told if delivered is None else delivered,
-            "delivered_basis": "rate_x_time" if delivered is None else "reported",
-            "programmed_rate": rate,
-            "rate_unit": INSULIN_RATE,
-        }
+    start, end = (_moments(rows, name, log, zone, offset) for name in ("start_at", "end_at"))
+    told = rows.frame.select(
+        LINE,
+        code=rows.text("type"),
+        type=rows.text("type").str.to_lowercase().fill_null(""),
+        unit=rows.text("unit").str.to_lowercase().fill_null(""),
+        amount=rows.amount("amount"),
+        shown=rows.text("amount"),
+        delivered=rows.amount("delivered"),
+        start_text=rows.text("start_at"),
+        end_text=rows.text("end_at"),
+        automatic=rows.truth("automatic"),
+        native_key=pl.concat_str(pl.lit("sync-"), rows.text("syncIdentifier")),
+    )
+    ends = end.select(end_local="local", end_utc="utc")
+    return pl.concat([told, start, ends], how="horizontal").with_columns(
+        event=pl.col("type").replace_strict(_EVENTS, default=None, return_dtype=pl.String),
+        is_basal=pl.col("type").str.contains("basal") & pl.col("unit").is_in(["u/hour", "u/h"]),
+    )
+
+
+def _without_faults(frame: pl.DataFrame, log: DeviceLog) -> pl.DataFrame:
+    """Reject what is no dose that is known; returns the others."""
+    import polars as pl
+
+    is_known = pl.col("event").is_not_null() | (pl.col("type") == "bolus") | pl.col("is_basal")
+    words = "no amount; entries normalised against the schedule are no doses"
+    faults: tuple[tuple[pl.Expr, str, str, str, str | None], ...] = (
+        (pl.col("local").is_null(), "bad_date", "start_at: no time", "start_at", "start_text"),
+        (pl.col("end_local").is_null(), "bad_date", "end_at: no time", "end_at", "end_text"),
+        (
+            pl.coalesce("end_utc", "end_local") < pl.coalesce("utc", "local"),
+            "impossible_time", "the dose ends before it starts", "end_at", None,
+        ),
+        (~is_known, "bad_value", "type and unit are no dose that is known", "type", "code"),
+        (
+            pl.col("amount").is_null() | (pl.col("amount") < 0) | (pl.col("delivered") < 0).fill_null(False),
+            "bad_number", f"amount: {words}", "amount", "shown",
+        ),
+    )  # fmt: skip
+    for condition, reason, message, field, value in faults:
+        wrong = frame.select(condition.fill_null(False).alias("wrong"))["wrong"]
+        if not wrong.any():
+            continue
+        for row in frame.filter(wrong).iter_rows(named=True):
+            log.reject(row[LINE], reason, message, field=field, value=row[value] if value else None)
+        frame = frame.filter(~wrong)
+    return frame
+
+
+def _add_entries(rows: JsonRows, log: DeviceLog, zone: str | None, offset: int | None) -> None:
+    import polars as pl
+
+    frame = _without_faults(_typed(rows, log, zone, offset), log)
+    if frame.is_empty():
+        return
+    device = register_device(log, Device("loop", None, None, frame[LINE][0]))
+    frame = frame.with_columns(*start_columns(), device_id=pl.lit(device))
+    log.add("device_event", frame.filter(pl.col("event").is_not_null()))
+    span = pl.coalesce(pl.col("end_utc") - pl.col("start_utc"), pl.col("end_local") - pl.col("start_local"))
+    doses = frame.filter(pl.col("event").is_null()).with_columns(
+        time_anchor=pl.lit("start"), amount_unit=pl.lit(INSULIN_UNIT), delivered_duration_s=span.dt.total_seconds()
+    )
+    log.add("dose_event", _boluses(doses.filter(~pl.col("is_basal"))))
+    log.add("dose_event", _segments(doses.filter("is_basal")))
+
+
+def _boluses(doses: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    given = pl.coalesce("delivered", "amount")
+    return doses.with_columns(
+        kind=pl.lit("bolus"),
+        shape=pl.lit("immediate"),
+        trigger=pl.when("automatic").then(pl.lit("algorithm")).otherwise(pl.lit("unknown")),
+        programmed_amount="amount",
+        programmed_basis=pl.lit("reported"),
+        delivered_amount=given,
+        delivered_basis=_given_basis("inferred_equal"),
+        status=pl.when(given >= pl.col("amount"))
+        .then(pl.lit("completed"))
+        .when(given > 0)
+        .then(pl.lit("partial"))
+        .otherwise(pl.lit("none_delivered")),
+    )
+
+
+def _segments(doses: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    told = (pl.col("amount").cast(pl.Float64) * pl.col("delivered_duration_s") / 3600).cast(pl.Decimal(18, 6))
+    return doses.with_columns(
+        kind=pl.lit("basal_segment"),
+        shape=pl.lit("continuous"),
+        trigger=pl.when(pl.col("type") == "tempbasal").then(pl.lit("algorithm")).otherwise(pl.lit("unknown")),
+        programmed_amount=told,
+        programmed_basis=pl.lit("rate_x_time"),
+        delivered_amount=pl.coalesce(pl.col("delivered"), told),
+        delivered_basis=_given_basis("rate_x_time"),
+        programmed_rate="amount",
+        rate_unit=pl.lit(INSULIN_RATE),
+        status=pl.lit("completed"),
+    )
+
+
+def _given_basis(otherwise: str) -> pl.Expr:
+    import polars as pl
+
+    return pl.when(pl.col("delivered").is_not_null()).then(pl.lit("reported")).otherwise(pl.lit(otherwise))
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return {"cached_dose_entries", "basal_rate_schedule"} <= set(top_level(stream.read(HEAD_BYTES)))
 
 
 class LoopDoseImporter:
     """Importer of Loop dose histories."""
 
     format = FORMAT
-    version = 1
+    version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         records = head_records(head)
@@ -149,24 +201,25 @@ class LoopDoseImporter:
 
     def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
         """Doses of one history or issue report; raises ``UnreadableFile`` when the JSON is damaged."""
-        log = DeviceLog(file, recognised, context)
-        document = read_document(file.path)
+        import polars as pl
+
+        log, zone = DeviceLog(file, recognised, context), stated_zone(context)
         offset: int | None = None
-        if isinstance(document, dict) and "cached_dose_entries" in document:
+        if recognised.dataset.endswith("report") or _is_report(file.path):
+            document = read_document(file.path)
             seconds = document.get("basal_rate_timeZone")
             offset = round(seconds / 60) if isinstance(seconds, int) else None
-            items: list[Any] = [_of_report(one) for one in document.get(_REPORT) or document["cached_dose_entries"]]
+            entries = document.get(_REPORT) or document["cached_dose_entries"]
+            rows = rows_of(enumerate(map(_of_report, entries), 1))
         else:
-            items = document if isinstance(document, list) else [document]
-        if not any(isinstance(one, dict) and one.get("syncIdentifier") for one in items):
+            rows = read_rows(file.path, (), _WANTED, _NUMBERS)
+        if not rows.has("syncIdentifier") or not rows.column(rows.given("syncIdentifier")).any():
             log.note("The entries have no ids; a dose is known again by its whole content.")
-        entries = _Entries(log, stated_zone(context), offset)
-        for line, record in enumerate(items, 1):
-            if isinstance(record, dict) and _is_entry(record):
-                entries.read(line, record)
-            else:
-                log.reject(line, "missing_value", "the record is no dose entry", field="type")
-        entries.rows.flush()
+        whole = rows.column(pl.all_horizontal(rows.given(name) for name in sorted(_ENTRY)))
+        for line in (*rows.broken, *rows.frame.filter(~whole)[LINE].to_list()):
+            log.reject(line, "missing_value", "the record is no dose entry", field="type")
+        if whole.any():
+            _add_entries(rows if whole.all() else JsonRows(rows.frame.filter(whole)), log, zone, offset)
         return log.parsed()
 
 

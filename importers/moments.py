@@ -20,6 +20,10 @@ _EPOCH = dt.datetime(1970, 1, 1)
 _MS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds they lie after the year 5000."""
 _FURTHEST_MIN = 14 * 60
+UTC_NOTE = (
+    "Times of the file are UTC without a local offset; they stand as shown. "
+    "Give time_zone in a [[source]] of protocol.toml for local days."
+)
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,7 @@ def in_zone(moment: Moment, log: DeviceLog, zone: str | None) -> Moment:
     if moment.utc is None or moment.offset_min is not None:
         return moment
     if zone is None:
-        log.note(
-            "Times of the file are UTC without a local offset; they stand as shown. "
-            "Give time_zone in a [[source]] of protocol.toml for local days."
-        )
+        log.note(UTC_NOTE)
         return moment
     offset = moment.utc.replace(tzinfo=dt.UTC).astimezone(zoneinfo.ZoneInfo(zone)).utcoffset()
     minutes = round((offset or dt.timedelta()).total_seconds() / 60)

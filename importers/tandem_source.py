@@ -38,6 +38,8 @@ from importers.vendor_text import read_amount
 FORMAT = "tandem_source"
 
 _SIGNS = (b'"LID_', b'"tconnectDeviceId"', b'"pumpDateTime"', b'"pump_event_metadata_response"')
+_DECODED = (b'"event_id"', b'"event_name"', b'"seq"', b'"timestamp"')
+"""Members of every event as a reader of the service decodes it."""
 _DICTIONARY = re.compile(rb'"events"\s*:\s*\{\s*"\d+"\s*:\s*\{\s*"name"\s*:\s*"LID_')
 _PERSONS = ("patientName", "pumper", "firstName", "account", "jwt")
 
@@ -74,7 +76,8 @@ class TandemSourceImporter:
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        if start not in (b"{", b"[") or not any(sign in head for sign in _SIGNS):
+        decoded = all(sign in head for sign in _DECODED)
+        if start not in (b"{", b"[") or not (decoded or any(sign in head for sign in _SIGNS)):
             return None
         if _DICTIONARY.search(head):
             return Ignored("describes pump events, holds none")
