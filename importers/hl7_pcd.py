@@ -2,9 +2,9 @@
 
 A dose is what was given between a start and the stop or completion that follows: the volume of that segment, as the
 stop states it. A start is an event; its program (volume to be infused) is the programmed amount of the stop in the
-same file. Amounts are those of the drug where the message states them or a concentration, else volumes. The
-patient's names and numbers are not read; ``columns.subject_id = "PID-3"`` of a [[source]] takes the patient number
-as the trial's id.
+same file, its order (PCD-03, by the placer's number) the planned one. Amounts are those of the drug where the message
+states them or a concentration, else volumes. The patient's names and numbers are not read; ``columns.subject_id =
+"PID-3"`` of a [[source]] takes the patient number as the trial's id.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class _Pumps:
     def __init__(self, log: DeviceLog) -> None:
         self.log, self.rows = log, RowBuffer(log)
         self.by_patient = (log.source_column("subject_id") or "").upper() == "PID-3"
-        self.started: dict[tuple[str, str], tuple[Moment, Metrics]] = {}
+        self.started: dict[tuple[str, str], list[tuple[Moment, Metrics]]] = {}
+        self.ordered: dict[str, tuple[Decimal, str | None]] = {}
 
     def read(self, message: Message) -> None:
         profile = _KINDS.get(message.kind)
@@ -68,7 +69,8 @@ class _Pumps:
         control = head.field(10) if head else ""
         base["native_key"] = f"control-{control}" if control else None
         if profile == "PCD-10":
-            self._infusion(base, moment, metrics)
+            placer = request.component(2, 1) if request else ""
+            self._infusion(base, moment, metrics, self.ordered.get(placer))
         elif profile == "PCD-04":
             self._alarm(base, moment, metrics, message)
         elif profile == "PCD-03":
@@ -95,7 +97,13 @@ class _Pumps:
         row = {**base, "event": event, "start_local": moment.local, "start_utc": moment.utc, **more}
         self.rows.add("device_event", row)
 
-    def _infusion(self, base: dict[str, Any], moment: Moment, metrics: dict[str, Metrics]) -> None:
+    def _infusion(
+        self,
+        base: dict[str, Any],
+        moment: Moment,
+        metrics: dict[str, Metrics],
+        order: tuple[Decimal, str | None] | None,
+    ) -> None:
         roles = {role: metric for found in metrics.values() for role, metric in found.items()}
         condition = roles["condition"].text.upper() if "condition" in roles else ""
         named = roles["event_source"].text if "event_source" in roles else ""
@@ -104,14 +112,14 @@ class _Pumps:
         label = channel["label"].text if "label" in channel else _FIRST_SOURCE
         slot = (str(base["device_id"]), label)
         if "DELIV_START" in condition:
-            self.started[slot] = (moment, channel)
+            self.started.setdefault(slot, []).append((moment, channel))
             shown = {role: f"{one.text} {one.unit}" for role, one in channel.items() if one.unit}
             self._event(base, moment, "delivery_start", code="MDC_EVT_PUMP_DELIV_START", detail=json.dumps(shown))
             return
         if "DELIV_STOP" not in condition and "DELIV_COMP" not in condition:
             self._event(base, moment, "pump_event", code=condition.rpartition("^")[0].rpartition("^")[2] or None)
             return
-        start, program = self.started.pop(slot, _NOT_STARTED)
+        start, program = self._start_of(slot, moment)
         given = _amounts(channel, program)
         if given is None:
             words = "the end of an infusion without the volume given"
@@ -129,6 +137,7 @@ class _Pumps:
             **base,
             **begin.columns(),
             **given,
+            "planned_amount": order[0] if order is not None and order[1] == given["amount_unit"] else None,
             "kind": "infusion_segment",
             "shape": "continuous",
             "channel": None if label == _FIRST_SOURCE else label,
@@ -141,6 +150,15 @@ class _Pumps:
             "stop_reason": None if is_complete else stop,
         }
         self.rows.add("dose_event", dose)
+
+    def _start_of(self, slot: tuple[str, str], end: Moment) -> tuple[Moment | None, Metrics]:
+        """The start an end belongs to: the newest, unless that is the next segment's, which begins in the same second
+        (a change of rate is a stop and a start).
+        """
+        open_ones = self.started.pop(slot, [])
+        if len(open_ones) > 1 and open_ones[-1][0].local == end.local:
+            self.started[slot] = [open_ones.pop()]
+        return open_ones[-1] if open_ones else _NOT_STARTED
 
     def _alarm(self, base: dict[str, Any], moment: Moment, metrics: dict[str, Metrics], message: Message) -> None:
         roles = {role: metric for found in metrics.values() for role, metric in found.items()}
@@ -163,6 +181,9 @@ class _Pumps:
         amount, rate = read_amount(give.field(5)), read_amount(give.field(15))
         unit, rate_unit = read_unit(give.components(7)), read_unit(give.components(16))
         drug = give.component(4, 2) or give.component(4, 1) or None
+        head = message.first("ORC")
+        if amount is not None and head is not None and head.component(2, 1):
+            self.ordered[head.component(2, 1)] = (amount, unit)
         if base["subject_id"]:
             planned = {"planned_amount": amount, "amount_unit": unit, "rate": rate, "rate_unit": rate_unit}
             row = {"line": base["line"], "subject_id": base["subject_id"], "drug": drug, "start_at": moment.local}
@@ -180,7 +201,7 @@ class _Pumps:
     def finish(self) -> None:
         if self.started:
             self.log.note(
-                f"{len(self.started)} infusions start and do not end in this file; "
+                f"{sum(map(len, self.started.values()))} infusions start and do not end in this file; "
                 "their doses come with the message that ends them."
             )
         self.rows.flush()
@@ -236,7 +257,7 @@ class Hl7PcdImporter:
     """Importer of IHE PCD messages."""
 
     format = FORMAT
-    version = 1
+    version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         start = head.lstrip(b"\xef\xbb\xbf\x0b \t\r\n")

@@ -1,16 +1,18 @@
 """HL7 v2 messages of infusion pumps as segments, fields and components, and the quantities of their OBX segments.
 
 Segments end with CR; files also come with LF, in the frames of the network protocol, or with the ends lost in
-capture. Metrics of ISO/IEEE 11073 are known by name where the number is 0 (pending), and by their containment path:
-the same metric appears once per channel.
+capture. Fields, components, repetitions and escapes are those of the library hl7. Metrics of ISO/IEEE 11073 are known
+by name where the number is 0 (pending), and by their containment path: the same metric appears once per channel.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from importers.moments import Moment
 from importers.vendor_text import read_amount
@@ -72,15 +74,22 @@ class Segment:
     """One segment; fields count from 1 as the standard does, in MSH the separator itself is field 1."""
 
     name: str
-    fields: tuple[str, ...]
-    component_sign: str = "^"
+    data: Any
+    """The segment as the library hl7 has parsed it."""
+    unescape: Callable[[str], str]
 
     def field(self, number: int) -> str:
-        position = number - 1 - (self.name == "MSH")
-        return self.fields[position].strip() if 0 <= position < len(self.fields) else ""
+        """The whole field as text, escapes resolved where nothing separates its parts."""
+        text = str(self.data[number]).strip() if number < len(self.data) else ""
+        return self.unescape(text) if "\\" in text and "^" not in text and self.name != "MSH" else text
 
     def components(self, number: int) -> list[str]:
-        return [part.strip() for part in self.field(number).split("~")[0].split(self.component_sign)]
+        """Components of the first repetition of a field, escapes resolved."""
+        if number >= len(self.data) or not len(self.data[number]):
+            return [""]
+        first = self.data[number][0]
+        parts = [first] if isinstance(first, str) else list(first)
+        return [self.unescape(str(part)).strip() for part in parts]
 
     def component(self, number: int, place: int) -> str:
         parts = self.components(number)
@@ -141,16 +150,28 @@ class Message:
 
 
 def read_messages(text: str) -> list[Message]:
-    """Every message of a file."""
+    """Every message of a file; one that is damaged has no segments, its place in the file stays."""
     plain = re.sub(r"[\x0b\x1c]", "\r", text.lstrip("\ufeff")).replace("\r\n", "\r").replace("\n", "\r")
-    messages: list[Message] = []
+    starts: list[int] = []
+    lines: list[list[str]] = []
     for number, line in enumerate(_LOST_END.sub("\r", plain).split("\r"), 1):
         name, _, rest = line.strip().partition("|")
         if name == "MSH":
-            messages.append(Message(number))
-        if messages and len(name) == 3 and rest:
-            messages[-1].segments.append(Segment(name, tuple(rest.split("|"))))
-    return messages
+            starts.append(number)
+            lines.append([])
+        if lines and len(name) == 3 and rest:
+            lines[-1].append(line.strip())
+    return [Message(number, _segments(own)) for number, own in zip(starts, lines, strict=True)]
+
+
+def _segments(lines: list[str]) -> list[Segment]:
+    import hl7
+
+    try:
+        message = hl7.parse("\r".join(lines))
+        return [Segment(str(one[0]), one, message.unescape) for one in message]
+    except (hl7.HL7Exception, ValueError, IndexError, KeyError):
+        return []
 
 
 def read_unit(parts: list[str]) -> str | None:
