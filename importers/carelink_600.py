@@ -54,7 +54,7 @@ def import_carelink_600(text: VendorText, sections: list[Section], log: DeviceLo
         rows = add_times(rows, log)
         if rows.is_empty():
             continue
-        _import_device(rows, device, subject, log)
+        add_device_rows(rows, device, subject, log)
 
 
 def _subject(text: VendorText, first: Section, log: DeviceLog) -> str | None:
@@ -85,7 +85,10 @@ def _by_device(sections: list[Section], preamble: Preamble) -> dict[Device, list
     return found
 
 
-def _import_device(rows: pl.DataFrame, device: Device, subject: str | None, log: DeviceLog) -> None:
+def add_device_rows(
+    rows: pl.DataFrame, device: Device, subject: str | None, log: DeviceLog, *, used: pl.Series | None = None
+) -> str:
+    """Add everything the typed rows of one device hold; returns its device_id. ``used``: lines the caller reads."""
     import polars as pl
 
     is_loop = bool(rows["source"].str.contains("CLOSED_LOOP|CL_MICRO").any())
@@ -117,7 +120,7 @@ def _import_device(rows: pl.DataFrame, device: Device, subject: str | None, log:
             for change in changes
         ],
     )
-    used = [
+    taken = [
         add_boluses(rows, log),
         carelink_basal.add_basal(rows, device_id, log),
         carelink_events.add_primes(rows, log),
@@ -128,5 +131,6 @@ def _import_device(rows: pl.DataFrame, device: Device, subject: str | None, log:
         carelink_events.add_daily_totals(rows, log),
         rows.filter(pl.col("new_time").is_not_null())["line"],
     ]
-    lines = pl.concat(used).unique()
+    lines = pl.concat(taken if used is None else [*taken, used]).unique()
     log.count(rows.filter(~pl.col("line").is_in(lines.implode())).height, "hold settings, screens or network devices")
+    return device_id

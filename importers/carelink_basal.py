@@ -71,6 +71,7 @@ def add_basal(rows: pl.DataFrame, device_id: str, log: DeviceLog) -> pl.Series:
     segments = derive_segments(_events(rows, rates, suspends))
     frame = segment_rows(segments, device_id)
     if frame.height:
+        frame = frame.with_columns(subject_id=pl.lit(rows["subject_id"][0], pl.String))
         log.add("dose_event", _as_reported(frame, rows))
     repeats = (
         rates.height - frame.filter(pl.col("line").is_in(rates["line"].implode())).height

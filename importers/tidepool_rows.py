@@ -49,11 +49,19 @@ _BASE = ("line", "device_id", "native_key", "start_local", "start_utc", "start_p
          "offset_source", "clock_correction_s", "clock_rule")  # fmt: skip
 
 
-def add_records(rows: JsonRows, log: DeviceLog, zone: str | None) -> None:
-    """Everything one file holds."""
+def add_records(
+    rows: JsonRows, log: DeviceLog, zone: str | None, *, utc_known: bool = True, subjects: pl.DataFrame | None = None
+) -> None:
+    """Everything one file holds. ``utc_known``: FALSE where ``time`` repeats the local time; ``subjects``: subject_id
+    by line, where the file names the trial's subjects.
+    """
     import polars as pl
 
-    frame = _with_devices(_placed(rows, log, zone), rows, log)
+    frame = _with_devices(_placed(rows, log, zone if utc_known else None), rows, log)
+    if not utc_known:
+        frame = frame.with_columns(start_utc=pl.lit(None, pl.Datetime("us")), offset_source=pl.lit("none"))
+    if subjects is not None:
+        frame = frame.join(subjects, on=LINE, how="left", maintain_order="left")
     kind = frame["type"]
     for name, number in sorted(frame.filter(~pl.col("type").is_in(DATED)).group_by("type").len().iter_rows()):
         log.count(number, f"of type {name} hold no dose")
