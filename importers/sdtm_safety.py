@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from importers.sdtm_insulin import insulin_rows, is_insulin
 from importers.sdtm_rows import DomainMapping, Row, TableRow
 from importers.sdtm_subjects import did_not_occur
 
@@ -57,7 +58,7 @@ def finding_rows(prefix: str, row: Row) -> Iterator[TableRow]:
             "subject_id": row.required("USUBJID"),
             "finding_seq": row.required_sequence(f"{prefix}SEQ"),
             "link": row.text(f"{prefix}LNKGRP", f"{prefix}LNKID", f"{prefix}GRPID"),
-            "test": row.required(f"{prefix}TESTCD"),
+            "test": row.required(f"{prefix}TESTCD", f"{prefix}TEST"),
             "object": row.text(f"{prefix}OBJ"),
             "category": row.text(f"{prefix}CAT"),
             "result": row.text(f"{prefix}ORRES", f"{prefix}STRESC"),
@@ -65,6 +66,14 @@ def finding_rows(prefix: str, row: Row) -> Iterator[TableRow]:
             "finding_date": row.day(f"{prefix}DTC"),
         },
     )
+
+
+def finding_about_rows(row: Row) -> Iterator[TableRow]:
+    """FA; insulin that a study keeps as findings is dose events."""
+    if is_insulin(row):
+        yield from insulin_rows(row)
+    else:
+        yield from finding_rows("FA", row)
 
 
 def device_event_rows(row: Row) -> Iterator[TableRow]:
@@ -166,7 +175,7 @@ def tracking_rows(row: Row) -> Iterator[TableRow]:
 
 MAPPINGS: tuple[DomainMapping, ...] = (
     DomainMapping("AE", "adverse_event", ("USUBJID", "AESEQ", "AETERM"), adverse_event_rows),
-    DomainMapping("FA", "finding_about", ("USUBJID", "FASEQ", "FATESTCD"), partial(finding_rows, "FA")),
+    DomainMapping("FA", "finding_about", ("USUBJID", "FASEQ"), finding_about_rows),
     DomainMapping("DD", "finding_about", ("USUBJID", "DDSEQ", "DDTESTCD"), partial(finding_rows, "DD")),
     DomainMapping("DE", "device_deficiency", ("SPDEVID", "DESEQ", "DETERM"), device_event_rows),
     DomainMapping("DS", "disposition", ("USUBJID", "DSSEQ", "DSDECOD"), disposition_rows),

@@ -56,7 +56,8 @@ def test_the_adjusted_time_wins_and_the_record_number_is_the_key(tmp_path: Path)
     first = table(parsed).row(0, named=True)
     assert (first["native_key"], first["start_local"]) == ("rec-7", dt.datetime(2018, 1, 1, 10))
     assert isinstance(parsed.rejected, pl.DataFrame)
-    assert parsed.rejected.select("line", "reason").rows() == [(3, "missing_value"), (4, "bad_number")]
+    assert parsed.rejected.select("line", "reason").rows() == [(4, "bad_number")]
+    assert table(parsed)["status"].to_list() == ["completed", "none_delivered"]
 
 
 def test_trap_26_rates_written_twice_and_two_at_one_moment(tmp_path: Path) -> None:
