@@ -43,6 +43,8 @@ class ReceivedTable:
     columns: tuple[str, ...]
     """Content columns at least one file filled, in schema order; all others are NULL for every row."""
     source_ids: tuple[str, ...]
+    has_parts: bool
+    """Whether one line may have given several rows."""
 
     @property
     def view(self) -> str:
@@ -132,7 +134,7 @@ def _create_view(
         parts.append(_part(table, content, name, set(staged_columns[name]), source_id))
     con.execute(f"CREATE OR REPLACE TEMP VIEW recv_{table.name} AS " + " UNION ALL ".join(parts))
     source_ids = tuple(sorted({source_id for source_id, _ in (*frames, *staged)}))
-    return ReceivedTable(table, content, source_ids)
+    return ReceivedTable(table, content, source_ids, has_parts=bool(frames))
 
 
 def _gather(con: duckdb.DuckDBPyConnection, table: Table, frames: list[tuple[str, pl.DataFrame]]) -> None:

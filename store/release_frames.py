@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from store.schema import Table, column_type
@@ -34,6 +36,32 @@ def read_frames(con: duckdb.DuckDBPyConnection, prefix: str = "") -> ReadFrame:
         return rows
 
     return frame
+
+
+@contextmanager
+def keeping_frames(con: duckdb.DuckDBPyConnection) -> Iterator[KeepFrame]:
+    """A ``keep`` that inserts beside the analysis: parts of a table in their order, one part of a table waiting at
+    most. An insert that failed is raised by the next part of its table or when the block ends.
+
+    Seven million planned doses and their matches take as long to store as to derive, so each table has a hand of its
+    own.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        writing: dict[str, Future[None]] = {}
+
+        def keep(name: str, rows: pl.DataFrame) -> None:
+            if name in writing:
+                writing[name].result()
+            writing[name] = pool.submit(_insert_apart, con, TABLES[name], rows)
+
+        yield keep
+        for insert in writing.values():
+            insert.result()
+
+
+def _insert_apart(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) -> None:
+    with con.cursor() as own:
+        insert_frame(own, table, frame)
 
 
 def insert_frame(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) -> None:

@@ -124,7 +124,7 @@ def received(
     )
 
 
-def _quote(text: str) -> str:
+def text_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -141,7 +141,7 @@ def create_types(con: duckdb.DuckDBPyConnection, *, catalog: str | None = None) 
 
     prefix = f"{catalog}." if catalog else ""
     for name, values in VOCABULARIES.items():
-        con.execute(f'CREATE TYPE {prefix}"{name}" AS ENUM ({", ".join(map(_quote, values))})')
+        con.execute(f'CREATE TYPE {prefix}"{name}" AS ENUM ({", ".join(map(text_literal, values))})')
 
 
 def create_table_sql(table: Table, *, name: str | None = None, constraints: bool = True) -> str:
@@ -162,9 +162,9 @@ def create_table_sql(table: Table, *, name: str | None = None, constraints: bool
 def comment_sql(table: Table, *, name: str | None = None) -> list[str]:
     """COMMENT statements for the table and each of its columns."""
     target = name or table.name
-    statements = [f"COMMENT ON TABLE {target} IS {_quote(table.comment)}"]
+    statements = [f"COMMENT ON TABLE {target} IS {text_literal(table.comment)}"]
     for column in table.columns:
-        statements.append(f'COMMENT ON COLUMN {target}."{column.name}" IS {_quote(column.comment)}')
+        statements.append(f'COMMENT ON COLUMN {target}."{column.name}" IS {text_literal(column.comment)}')
     return statements
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from store.schema import text_literal
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -98,12 +100,9 @@ def create_views(con: duckdb.DuckDBPyConnection) -> None:
     statements: list[str] = []
     for view in all_views():
         statements.append(view.create_sql())
-        statements.append(f"COMMENT ON VIEW {view.name} IS {_quote(view.comment)}")
+        statements.append(f"COMMENT ON VIEW {view.name} IS {text_literal(view.comment)}")
         statements += [
-            f'COMMENT ON COLUMN {view.name}."{column.name}" IS {_quote(column.comment)}' for column in view.columns
+            f'COMMENT ON COLUMN {view.name}."{column.name}" IS {text_literal(column.comment)}'
+            for column in view.columns
         ]
     con.execute("; ".join((*statements, *macro_sql())))
-
-
-def _quote(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
