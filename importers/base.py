@@ -97,6 +97,11 @@ class Parsed:
     notes: list[str] = field(default_factory=list)
     """Assumptions a person should see in the import report."""
 
+    @property
+    def is_staged(self) -> bool:
+        """Whether some of its rows stand in temporary tables."""
+        return any(isinstance(rows, Staged) for rows in (*self.tables.values(), self.rejected))
+
 
 REJECTED_COLUMNS: tuple[str, ...] = (
     "line",

@@ -25,6 +25,7 @@ from store.identify import (
 from store.protocol import Protocol as TrialProtocol
 from store.protocol_file import RecordedProtocol
 from store.received import ParsedFile, Received, ReceivedTable, stage_received
+from store.received_cache import CachedRows
 from store.release_frames import KeepFrame, ReadFrame, insert_frame, keeping_frames, read_frames
 from store.release_tables import (
     insert_build_info,
@@ -41,6 +42,7 @@ from store.schema import (
     write_comments,
 )
 from store.site_time import create_zone_days, utc_columns, zone_joins
+from store.statement_progress import Progress, quiet
 from store.tables import TABLES
 from store.views import create_views
 
@@ -120,7 +122,7 @@ class ReleaseBuilder:
     Leaving the context closes the file; what is then in it counts only once it is published.
     """
 
-    def __init__(self, path: Path, progress: Callable[[str], None] = lambda stage: None) -> None:
+    def __init__(self, path: Path, progress: Progress = quiet) -> None:
         self._path = path
         self._progress = progress
         self.con = connect_build(path)
@@ -132,10 +134,18 @@ class ReleaseBuilder:
     def __exit__(self, *exception: object) -> None:
         self.con.close()
 
-    def finish(self, inputs: BuildInputs, files: Sequence[tuple[SourceFact, ParsedFile]]) -> Built:
-        """Resolve, store, analyse and checkpoint; ``files`` are the rows of exactly the sources in ``inputs.facts``."""
+    def finish(
+        self,
+        inputs: BuildInputs,
+        files: Sequence[tuple[SourceFact, ParsedFile]],
+        cached: CachedRows | None = None,
+        staged: Callable[[Received], None] = lambda received: None,
+    ) -> Built:
+        """Resolve, store, analyse and checkpoint; ``files`` and ``cached`` are the rows of exactly the sources in
+        ``inputs.facts``. ``staged`` is called while the rows of the files stand in temporary tables."""
         con, protocol = self.con, inputs.protocol.protocol
-        received = stage_received(con, files)
+        received = stage_received(con, files, cached)
+        staged(received)
         create_file_rank(con, inputs.facts.sources)
         insert_protocol_tables(con, protocol)
         _store_received(con, received, protocol, self._progress)
@@ -146,7 +156,7 @@ class ReleaseBuilder:
         con.execute("SET preserve_insertion_order = true")
         con.execute(f"SET memory_limit = '{ANALYSIS_MEMORY_LIMIT}'")
         with keeping_frames(con) as keep:
-            result = inputs.analyst.analyse(read_frames(con), protocol, keep)
+            result = inputs.analyst.analyse(read_frames(con), protocol, self._counting(keep))
         insert_frame(con, TABLES["result"], result)
         insert_ledger(con, inputs.ledger_rows)
         self._progress("writing the release")
@@ -154,6 +164,18 @@ class ReleaseBuilder:
         insert_build_info(con, inputs)
         con.execute("CHECKPOINT")
         return Built(digest, tables, counts)
+
+    def _counting(self, keep: KeepFrame) -> KeepFrame:
+        """``keep`` that says how many rows are derived so far."""
+        kept = 0
+
+        def counted(name: str, rows: pl.DataFrame) -> None:
+            nonlocal kept
+            kept += rows.height
+            self._progress("computing results", kept)
+            keep(name, rows)
+
+        return counted
 
 
 def _catalog(con: duckdb.DuckDBPyConnection) -> str:
@@ -179,7 +201,7 @@ def _store_received(
     con: duckdb.DuckDBPyConnection,
     received: Received,
     protocol: TrialProtocol,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     """Resolve and store every received table: subjects first, then devices, then what refers to them."""
     first = ("subject", "device_property", "device_assignment_recorded")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from store.schema import PROVENANCE_NAMES, Table, column_type
+from store.received_cache import CachedPart, CachedRows
+from store.schema import PROVENANCE_NAMES, Table, column_type, text_literal
 from store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import duckdb
     import polars as pl
@@ -65,29 +66,58 @@ class Received:
 
     tables: dict[str, ReceivedTable] = field(default_factory=dict)
     rows_read: dict[str, int] = field(default_factory=dict)
+    staged: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """Table -> (source id, temporary table) of rows that an importer staged itself."""
+
+    def selects(self, con: duckdb.DuckDBPyConnection, source_ids: Collection[str]) -> dict[str, list[str]]:
+        """SELECTs that give all rows of files read in this build, by table, for the cache: provenance and content."""
+        named = ", ".join(map(text_literal, sorted(source_ids)))
+        found: dict[str, list[str]] = {}
+        for name in [*self.tables, "rejected"]:
+            gathered = "recv_rejected" if name == "rejected" else f"frames_{name}"
+            if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [gathered]).fetchall():
+                found[name] = [f'SELECT * FROM "{gathered}" WHERE source_id IN ({named})']
+            if name != "rejected":
+                found.setdefault(name, []).extend(
+                    f'SELECT *, {text_literal(source_id)} AS source_id, CAST(1 AS SMALLINT) AS part FROM "{table}"'
+                    for source_id, table in self.staged.get(name, ())
+                    if source_id in source_ids
+                )
+        return {name: selects for name, selects in found.items() if selects}
 
 
-def stage_received(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[SourceFact, ParsedFile]]) -> Received:
-    """Create ``recv_<table>`` for every fed table and ``recv_rejected``.
+def stage_received(
+    con: duckdb.DuckDBPyConnection,
+    files: Sequence[tuple[SourceFact, ParsedFile]],
+    cached: CachedRows | None = None,
+) -> Received:
+    """Create ``recv_<table>`` for every fed table and ``recv_rejected``, of the files read now and of ``cached`` rows.
 
     Frames of all files are gathered into one temporary table (thousands of small files cost one insert each table);
-    rows an importer staged itself are used in place.
+    rows an importer staged itself, and cached ones, are used in place.
     """
-    received = Received()
+    cached = cached or CachedRows()
+    received = Received(rows_read=dict(cached.rows_read))
     frames: dict[str, list[tuple[str, pl.DataFrame]]] = {}
-    staged: dict[str, list[tuple[str, str]]] = {}
+    staged = received.staged
     for fact, parsed in files:
         received.rows_read[fact.source_id] = parsed.rows_read
         for name, rows in parsed.tables.items():
             _add(name, fact.source_id, rows, frames, staged)
         if parsed.rejected is not None:
             _add("rejected", fact.source_id, parsed.rejected, frames, staged)
-    for name in sorted({*frames, *staged}):
+    for name in sorted({*frames, *staged, *(part.table for part in cached.parts)}):
         if name == "rejected":
             continue
-        received.tables[name] = _create_view(con, TABLES[name], frames.get(name, []), staged.get(name, []))
-    _create_rejected(con, frames.get("rejected", []), staged.get("rejected", []))
+        received.tables[name] = _create_view(
+            con, TABLES[name], frames.get(name, []), staged.get(name, []), _parts_of(cached, name)
+        )
+    _create_rejected(con, frames.get("rejected", []), staged.get("rejected", []), _parts_of(cached, "rejected"))
     return received
+
+
+def _parts_of(cached: CachedRows, table: str) -> list[CachedPart]:
+    return [part for part in cached.parts if part.table == table]
 
 
 def _add(
@@ -104,8 +134,8 @@ def _add(
         frames.setdefault(name, []).append((source_id, rows))  # type: ignore[arg-type]
 
 
-def _table_columns(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    return [row[0] for row in con.execute(f'DESCRIBE "{table}"').fetchall()]
+def _columns(con: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    return [row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()]
 
 
 def _create_view(
@@ -113,12 +143,15 @@ def _create_view(
     table: Table,
     frames: list[tuple[str, pl.DataFrame]],
     staged: list[tuple[str, str]],
+    cached: list[CachedPart],
 ) -> ReceivedTable:
     present: set[str] = set()
     for _, frame in frames:
         present.update(frame.columns)
-    staged_columns = {name: _table_columns(con, name) for _, name in staged}
-    for names in staged_columns.values():
+    in_place: list[tuple[str | None, str]] = [(source_id, f'"{name}"') for source_id, name in staged]
+    in_place += [(None, part.relation) for part in cached]
+    columns = {relation: _columns(con, relation) for _, relation in in_place}
+    for names in columns.values():
         present.update(names)
     unknown = present - set(table.column_names)
     if unknown:
@@ -127,14 +160,13 @@ def _create_view(
     parts: list[str] = []
     if frames:
         _gather(con, table, frames)
-        parts.append(
-            _part(table, content, f"frames_{table.name}", set(_table_columns(con, f"frames_{table.name}")), None)
-        )
-    for source_id, name in staged:
-        parts.append(_part(table, content, name, set(staged_columns[name]), source_id))
+        gathered = f'"frames_{table.name}"'
+        parts.append(_part(table, content, gathered, set(_columns(con, gathered)), None))
+    for source_id, relation in in_place:
+        parts.append(_part(table, content, relation, set(columns[relation]), source_id))
     con.execute(f"CREATE OR REPLACE TEMP VIEW recv_{table.name} AS " + " UNION ALL ".join(parts))
-    source_ids = tuple(sorted({source_id for source_id, _ in (*frames, *staged)}))
-    return ReceivedTable(table, content, source_ids, has_parts=bool(frames))
+    source_ids = {source_id for source_id, _ in (*frames, *staged)}.union(*(part.source_ids for part in cached))
+    return ReceivedTable(table, content, tuple(sorted(source_ids)), has_parts=bool(frames or cached))
 
 
 def _gather(con: duckdb.DuckDBPyConnection, table: Table, frames: list[tuple[str, pl.DataFrame]]) -> None:
@@ -171,7 +203,7 @@ def _part(table: Table, content: tuple[str, ...], relation: str, present: set[st
     columns.append("source_id" if source_id is None else f"'{source_id}' AS source_id")
     columns.append("line")
     columns.append("part" if "part" in present else "CAST(1 AS SMALLINT) AS part")
-    return f'SELECT {", ".join(columns)} FROM "{relation}"'
+    return f"SELECT {', '.join(columns)} FROM {relation}"
 
 
 REJECTED: dict[str, str] = {
@@ -188,20 +220,25 @@ REJECTED: dict[str, str] = {
 
 
 def _create_rejected(
-    con: duckdb.DuckDBPyConnection, frames: list[tuple[str, pl.DataFrame]], staged: list[tuple[str, str]]
+    con: duckdb.DuckDBPyConnection,
+    frames: list[tuple[str, pl.DataFrame]],
+    staged: list[tuple[str, str]],
+    cached: list[CachedPart],
 ) -> None:
     definition = ", ".join(f'"{name}" {kind}' for name, kind in REJECTED.items())
     con.execute(f"CREATE OR REPLACE TEMP TABLE recv_rejected ({definition}, source_id VARCHAR)")
     for source_id, frame in frames:
         con.register("rejected_rows", frame)
         try:
-            _insert_rejected(con, "rejected_rows", set(frame.columns), source_id)
+            _insert_rejected(con, "rejected_rows", set(frame.columns), text_literal(source_id))
         finally:
             con.unregister("rejected_rows")
     for source_id, name in staged:
-        _insert_rejected(con, name, set(_table_columns(con, name)), source_id)
+        _insert_rejected(con, f'"{name}"', set(_columns(con, f'"{name}"')), text_literal(source_id))
+    for part in cached:
+        _insert_rejected(con, part.relation, set(REJECTED), "source_id")
 
 
 def _insert_rejected(con: duckdb.DuckDBPyConnection, relation: str, present: set[str], source_id: str) -> None:
     columns: list[Any] = [f'CAST("{name}" AS {kind})' if name in present else "NULL" for name, kind in REJECTED.items()]
-    con.execute(f"INSERT INTO recv_rejected SELECT {', '.join(columns)}, '{source_id}' FROM \"{relation}\"")
+    con.execute(f"INSERT INTO recv_rejected SELECT {', '.join(columns)}, {source_id} FROM {relation}")

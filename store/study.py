@@ -81,6 +81,11 @@ class Study:
         return self.root / "releases"
 
     @property
+    def cache_dir(self) -> Path:
+        """Rows read before; may be deleted at any time."""
+        return self.root / "cache"
+
+    @property
     def current_link(self) -> Path:
         return self.root / "current"
 

@@ -132,8 +132,9 @@ def trial_file(study: Study) -> Path:
 
 def litter(study: Study) -> list[str]:
     """Everything in the study folder that no finished run leaves behind."""
-    known = {"ledger", "releases", "sources", "current", "trial.duckdb", ".import.lock", "protocol.toml"}
+    known = {"cache", "ledger", "releases", "sources", "current", "trial.duckdb", ".import.lock", "protocol.toml"}
     found = [path for path in study.root.iterdir() if path.name not in known]
+    found += list(study.cache_dir.glob(".*"))
     found += [path for path in study.releases_dir.iterdir() if not path.name.isdigit()]
     found += [path for path in study.sources_dir.rglob("*") if not _is_source(path)]
     ledgers = ("ledger.sqlite", "unblinded.sqlite")

@@ -37,16 +37,20 @@ from store.ledger import Entry
 from store.locking import import_lock
 from store.protocol_file import RecordedProtocol, load_protocol
 from store.publish import TRIAL_FILE, building_folder, checkpoint, publish
+from store.received import Received
 from store.retention import prune
 from store.sources import SourceArchive
+from store.statement_progress import Progress, following, quiet
 from tui.analyst import ANALYST
 from tui.new_files import NewFile, refuse_disagreeing
 from tui.release_files import (
     changed_keys,
+    estimate_rows,
     explained_full_disk,
     hash_release_files,
     read_archived,
     read_unblinded_rows,
+    received_cache,
     split_release,
     storable_name,
     tidy_study,
@@ -58,12 +62,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from store.study import Study
-
-Progress = Callable[[str], None]
-
-
-def quiet(stage: str) -> None:
-    """Progress nobody watches."""
 
 
 def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) -> ImportReport:
@@ -135,19 +133,29 @@ class _Run:
         self.new_files: list[NewFile] = []
         self.release: int | None = None
         self._folder: Path | None = None
+        self._stage = ""
+        self._rows_at_hand = 0
 
     @contextlib.contextmanager
     def builder(self) -> Iterator[ReleaseBuilder]:
         """A release file in a temporary folder of the study; removed again when the run does not publish it."""
         with building_folder(self.study) as folder:
             self._folder = folder
-            with ReleaseBuilder(folder / TRIAL_FILE, self.progress) as builder:
+            with ReleaseBuilder(folder / TRIAL_FILE, self.progress) as builder, contextlib.ExitStack() as beside:
+                if self._progress is not quiet:
+                    beside.enter_context(following(builder.con, self._tell_share))
                 yield builder
 
-    def progress(self, stage: str) -> None:
-        """Say what is done now."""
+    def progress(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Say what is done now, and how many of how many rows are through."""
         self.check_interrupted()
-        self._progress(stage)
+        self._stage = stage
+        self._progress(stage, done, total)
+
+    def _tell_share(self, share: float) -> None:
+        """Rows through, from the share of a statement that is: of a file being read the rows are estimated."""
+        if self._rows_at_hand and not self._stage.startswith("computing"):
+            self._progress(self._stage, round(share * self._rows_at_hand), self._rows_at_hand)
 
     def outdated(self) -> bool:
         if not self.releases:
@@ -207,6 +215,7 @@ class _Run:
         name = storable_name(item.path)
         file = SourceFile(item.path, name, archived.sha256)
         context = ReadContext(self.protocol.protocol, item.source, con)
+        self._rows_at_hand = estimate_rows(item.path)
         self.progress(f"reading {item.path.name}")
         parsed = importer_of(recognised.format).parse(file, recognised, context)
         archived.require_unchanged(item.path)
@@ -245,17 +254,25 @@ class _Run:
         assert self._folder is not None
         number = (self.releases[-1].number if self.releases else 0) + 1
         facts = self.facts.with_sources([fact for fact, _, _ in self.new_files], self.protocol.sha256)
-        parsed_new = {fact.sha256: parsed for fact, parsed, _ in self.new_files}
-        files = [
-            (fact, parsed_new[fact.sha256] if fact.sha256 in parsed_new else self._read_archived(fact, builder.con))
-            for fact in facts.sources
-        ]
+        files: list[tuple[SourceFact, Parsed]] = [(fact, parsed) for fact, parsed, _ in self.new_files]
+        seen = {fact.sha256 for fact, _ in files}
+        cache = received_cache(self.study)
+        cached = cache.find(fact for fact in facts.sources if fact.sha256 not in seen)
+        again = [fact for fact in facts.sources if fact.sha256 not in seen and fact.source_id not in cached.rows_read]
+        files += [(fact, self._read_archived(fact, builder.con)) for fact in again]
         checkpoint("parsed")
-        built = builder.finish(
-            BuildInputs(facts, self.protocol, self.rows, number, program_version(), self.received_utc, ANALYST), files
-        )
+        self._rows_at_hand = sum(parsed.rows_read for _, parsed in files) + sum(cached.rows_read.values())
+        # A large log is kept when it is read the second time: writing it costs half of what reading it does.
+        kept = {fact: parsed.rows_read for fact, parsed in files if fact in again or not parsed.is_staged}
+
+        def keep(received: Received) -> None:
+            cache.add(builder.con, kept, received.selects(builder.con, {fact.source_id for fact in kept}))
+
+        inputs = BuildInputs(facts, self.protocol, self.rows, number, program_version(), self.received_utc, ANALYST)
+        built = builder.finish(inputs, files, cached, keep)
         del files
         builder.con.close()
+        cache.tidy(facts.sources)
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
         withheld = split_release(self._folder) if self.blinded else []
         checkpoint("built")

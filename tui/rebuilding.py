@@ -17,8 +17,8 @@ from store.locking import import_lock
 from store.protocol_file import parse_protocol
 from store.publish import TRIAL_FILE, UNBLINDED_FILE, building_folder, restore
 from store.sources import SourceArchive
+from store.statement_progress import Progress, quiet
 from tui.analyst import ANALYST
-from tui.pipeline import Progress, quiet
 from tui.release_files import (
     explained_full_disk,
     hash_release_files,

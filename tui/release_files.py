@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from importers.base import Parsed, ReadContext, Recognised, SourceFile
+from importers.base import HEAD_BYTES, Parsed, ReadContext, Recognised, SourceFile
 from importers.registry import importer_of
 from store.blinding import Withheld, write_blinded_file
 from store.errors import DiskFull, is_disk_full
 from store.protocol_file import RecordedProtocol, parse_protocol
 from store.publish import TRIAL_FILE, UNBLINDED_FILE, finish_interrupted, sweep
+from store.received_cache import ReceivedCache, program_fingerprint
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,6 +50,25 @@ def read_archived(
         return importer_of(fact.format).parse(file, recognised, ReadContext(protocol.protocol, source, con))
     finally:
         copy.unlink(missing_ok=True)
+
+
+def received_cache(study: Study) -> ReceivedCache:
+    """The study's cache of rows read before, as this program reads them."""
+    import importers
+    import store
+
+    packages = tuple(Path(package.__path__[0]) for package in (importers, store))
+    return ReceivedCache(study.cache_dir, program_fingerprint(packages))
+
+
+def estimate_rows(path: Path) -> int:
+    """About how many lines a file has, to three digits, by the length of its first ones; 0 where it is no text."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    lines = head.count(b"\n")
+    if not lines or b"\0" in head:
+        return 0
+    return int(float(f"{path.stat().st_size * lines / len(head):.3g}"))
 
 
 def storable_name(path: Path) -> str:

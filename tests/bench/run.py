@@ -42,7 +42,7 @@ from store.study import open_study
 from tui.pipeline import import_paths
 stages = []
 study = open_study(Path(sys.argv[1]))
-report = import_paths(study, [Path(sys.argv[2])], lambda stage: stages.append((time.monotonic(), stage)))
+report = import_paths(study, [Path(sys.argv[2])], lambda stage, *rows: stages.append((time.monotonic(), stage)))
 ended = time.monotonic()
 times = [moment for moment, _ in stages] + [ended]
 spent = {}
