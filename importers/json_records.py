@@ -20,7 +20,8 @@ def head_records(head: bytes, members: Iterable[str] = ()) -> list[Record]:
 
     ``members``: names under which an object may hold the list.
     """
-    if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not wide and not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
         return []
     text = head.decode(json.detect_encoding(head), errors="replace").lstrip("\ufeff \t\r\n")
     if text.startswith("{"):
