@@ -115,6 +115,8 @@ class RowPlan:
     """(canonical column, SQL literal) of what the protocol states for every row."""
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    places: frozenset[int] = frozenset()
+    """Positions of the file's columns that are read."""
 
     @property
     def columns(self) -> frozenset[str]:
@@ -163,7 +165,7 @@ def plan_rows(
         plan.cells.append(_cell(table, name, label, reading, values))
     for name, text in reading.constants.items():
         plan.constants.append((name, _constant(table, name, text, reading)))
-    used = set(found.values())
+    plan.places = used = frozenset(found.values())
     unused = [header[index] for index in range(len(header)) if index not in used and header[index].strip()]
     if unused:
         plan.notes.append(f"columns that are not mapped and not read: {', '.join(unused)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from importers.base import REJECTED_COLUMNS
 from importers.cells import quote
+from importers.personal_columns import hides_persons, without_persons
 from importers.staging import StagedFile
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _insert_faults(staged: StagedFile) -> None:
 
 
 def _create_raw(staged: StagedFile) -> None:
-    """``<prefix>_raw(line, raw)``: the physical lines of every rejected row as they stand in the file."""
+    """``<prefix>_raw(line, raw)``: the physical lines of every rejected row as they stand in the file; where columns
+    nobody maps say who a person is, their mapped cells only.
+    """
     con, table = staged.con, f"{staged.prefix}_raw"
     if staged.text is None:
         con.execute(
@@ -80,9 +83,17 @@ def _create_raw(staged: StagedFile) -> None:
         )
         return
     con.execute(f'CREATE OR REPLACE TEMP TABLE "{table}" (line BIGINT, raw VARCHAR)')
+    used = staged.plan.places
+    text = staged.text
+    hidden = hides_persons(text.header, used)
     spans = con.sql(f'SELECT DISTINCT line, last_line FROM "{staged.prefix}_found" ORDER BY line').pl()
     batch: list[tuple[int, str]] = []
-    for line, raw in staged.text.fetch(spans.iter_rows()):
+    for line, raw in text.fetch(spans.iter_rows()):
+        if hidden:
+            shown = without_persons(raw, text.delimiter, len(text.header), used)
+            if shown is None:
+                continue
+            raw = shown
         batch.append((line, _raw_text(raw)))
         if len(batch) == _BATCH:
             _insert_raw(con, table, batch)

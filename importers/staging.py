@@ -107,7 +107,8 @@ def stage_relation(
 ) -> StagedFile:
     """Type and judge rows that have ``width`` cells already; ``numbered``: the relation has __line and __last."""
     staged = StagedFile(con, prefix, plan, source=f'"{prefix}_read" r')
-    names = [f"f{index}" for index in range(width)]
+    # Cells nobody maps may say who a person is.
+    names = [f"f{place}" for place in sorted(plan.places) if place < width]
     _create_read(con, prefix, relation, plan, extra=("__line", "__last") if numbered else (), raw_from=names)
     if not numbered:
         staged.line = staged.last = "(r.rowid + 1)"

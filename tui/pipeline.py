@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from importers.base import Parsed, ReadContext, Recognised, SourceFile
 from importers.discover import Input, find_inputs
+from importers.file_names import filed_name, filed_path
 from importers.registry import importer_of
 from store.blinded_files import close_open_releases, close_sources
 from store.blinding import Withheld
@@ -178,7 +179,10 @@ class _Run:
         known_sizes = {fact.size for fact in self.facts.sources}
         for item in inputs:
             started = time.monotonic()
-            report = FileReport(path=str(item.path), status="failed")
+            shown = str(item.path)
+            if item.ignored is None:
+                shown = filed_path(shown, item.recognised.format if item.recognised else None, item.source)
+            report = FileReport(path=shown, status="failed")
             self.reports.append(report)
             if item.ignored is not None:
                 report.status, report.reason = "ignored", item.ignored
@@ -206,17 +210,17 @@ class _Run:
         known_sizes: set[int],
     ) -> None:
         report.format, report.dataset = recognised.format, recognised.dataset
-        self.progress(f"archiving {item.path.name}")
+        name = filed_name(storable_name(item.path), recognised.format, item.source)
+        self.progress(f"archiving {name}")
         archived = self.archive.archive(item.path, unblinding=self.blinded, known_sizes=known_sizes)
         report.sha256 = archived.sha256
         if self._seen_before(report, archived.sha256):
             return
         checkpoint("archived")
-        name = storable_name(item.path)
         file = SourceFile(item.path, name, archived.sha256)
         context = ReadContext(self.protocol.protocol, item.source, con)
         self._rows_at_hand = estimate_rows(item.path)
-        self.progress(f"reading {item.path.name}")
+        self.progress(f"reading {name}")
         parsed = importer_of(recognised.format).parse(file, recognised, context)
         archived.require_unchanged(item.path)
         fact = SourceFact(
