@@ -85,9 +85,10 @@ def day_of(date_sql: str, start_sql: str) -> str:
 def all_views() -> tuple[View, ...]:
     """Every view of a release, in the order they are made."""
     from store.views_adam import ADAM_VIEWS
+    from store.views_device import DEVICE_VIEWS
     from store.views_sdtm import SDTM_VIEWS
 
-    return (*ADAM_VIEWS, *SDTM_VIEWS)
+    return (*ADAM_VIEWS, *SDTM_VIEWS, *DEVICE_VIEWS)
 
 
 def create_views(con: duckdb.DuckDBPyConnection) -> None:
