@@ -70,11 +70,11 @@ class DeviceLog:
         import polars as pl
 
         if rows:
-            names = ("line", *(name for name in TABLES[table].content if any(name in row for row in rows)))
-            schema = {name: polars_type(table, name) for name in names}
-            self.add(
-                table, pl.DataFrame([[row.get(name) for name in names] for row in rows], schema=schema, orient="row")
-            )
+            # Rows of one kind have the same names: a few shapes are looked at, not every row.
+            held = {name for shape in {tuple(row) for row in rows} for name in shape}
+            names = ["line", *(name for name in TABLES[table].content if name in held)]
+            columns = {name: [row.get(name) for row in rows] for name in names}
+            self.add(table, pl.DataFrame(columns, schema={name: polars_type(table, name) for name in names}))
 
     def reject(
         self,

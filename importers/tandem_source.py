@@ -59,13 +59,17 @@ class PumpEvent:
     def number_of(self, *names: str) -> Decimal | None:
         """First of the values that is a number, six places."""
         for name in names:
-            found = read_amount(self.values.get(name))
-            if found is not None:
+            value = self.values.get(name)
+            if value is not None and (found := read_amount(value)) is not None:
                 return found
         return None
 
     def text_of(self, *names: str) -> str | None:
-        return next((str(self.values[name]) for name in names if self.values.get(name) not in (None, "")), None)
+        for name in names:
+            value = self.values.get(name)
+            if value is not None and value != "":
+                return str(value)
+        return None
 
 
 class TandemSourceImporter:
@@ -100,7 +104,10 @@ def _find_events(data: Any) -> Iterator[Mapping[str, Any]]:
     """Every event, wherever it stands: in a list, or by name in a capture. Branches about persons are not entered."""
     if isinstance(data, list):
         for entry in data:
-            yield from _find_events(entry)
+            if isinstance(entry, dict) and _is_event(entry):
+                yield entry
+            elif isinstance(entry, dict | list):
+                yield from _find_events(entry)
     elif isinstance(data, dict):
         if _is_event(data):
             yield data
@@ -111,29 +118,51 @@ def _find_events(data: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_event(data: Mapping[str, Any]) -> bool:
-    timed = "timestamp" in data or "event_timestamp" in data or "pumpDateTime" in data or "raw_event" in data
-    return timed and ("event_id" in data or "ID" in data or "id" in data or "eventId" in data or "NAME" in data)
+    return _shape(tuple(data)).is_event
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the names of a record say; the events of one kind have the same names, so each shape is looked at once."""
+
+    names: tuple[str, ...]
+    """As every reader of the log would spell them."""
+    is_event: bool
+    number: str | None
+    seq: str | None
+    stamps: tuple[str, ...]
 
 
 @cache
-def _plain(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names as every reader of the log would spell them; events of one kind have the same names."""
-    return tuple(re.sub(r"[^a-z0-9]", "", name.lower()) for name in names)
+def _shape(names: tuple[str, ...]) -> _Shape:
+    timed = any(name in names for name in ("timestamp", "event_timestamp", "pumpDateTime", "raw_event"))
+    numbered = any(name in names for name in ("event_id", "ID", "id", "eventId", "NAME"))
+    seq = next((name for name in ("seq", "sequenceNumber", "seqNum") if name in names), None)
+    return _Shape(
+        tuple(re.sub(r"[^a-z0-9]", "", name.lower()) for name in names),
+        timed and numbered,
+        next((name for name in ("ID", "event_id", "eventId", "id") if name in names), None),
+        "event_id" if seq is None and "ID" in names and "event_id" in names else seq,
+        tuple(name for name in ("pumpDateTime", "event_timestamp", "timestamp") if name in names),
+    )
 
 
 def _read_event(line: int, raw: Mapping[str, Any], log: DeviceLog) -> PumpEvent | None:
-    inner = raw.get("raw_event") or {}
-    values = dict(zip(_plain(tuple(raw)), raw.values(), strict=True))
+    shape = _shape(tuple(raw))
+    values = dict(zip(shape.names, raw.values(), strict=True))
     inside = raw.get("data") or raw.get("eventProperties")
     if isinstance(inside, dict):
-        values |= zip(_plain(tuple(inside)), inside.values(), strict=True)
-    number = next((raw[name] for name in ("ID", "event_id", "eventId", "id") if name in raw), inner.get("id"))
-    seq = next((raw[name] for name in ("seq", "sequenceNumber", "seqNum") if name in raw), inner.get("seqNum"))
-    if seq is None and "ID" in raw:
-        seq = raw.get("event_id")
-    stamp = raw.get("pumpDateTime") or raw.get("event_timestamp") or raw.get("timestamp") or inner.get("timestamp")
+        values |= zip(_shape(tuple(inside)).names, inside.values(), strict=True)
+    inner = raw.get("raw_event") or {}
+    number = raw[shape.number] if shape.number else inner.get("id")
+    seq = raw[shape.seq] if shape.seq else inner.get("seqNum")
+    stamp: Any = None
+    for name in shape.stamps:
+        stamp = raw[name]
+        if stamp:
+            break
     try:
-        moment = dt.datetime.fromisoformat(str(stamp))
+        moment = dt.datetime.fromisoformat(str(stamp or inner.get("timestamp")))
     except ValueError:
         log.reject(
             line,
@@ -144,17 +173,25 @@ def _read_event(line: int, raw: Mapping[str, Any], log: DeviceLog) -> PumpEvent 
             raw={"id": number, "seq": seq},
         )
         return None
-    if not str(number).isdigit() or not str(seq).isdigit():
-        log.reject(
-            line,
-            "missing_value",
-            "the event has no number or no sequence number",
-            field="id",
-            raw={"id": number, "seq": seq},
-        )
+    if type(number) is not int or type(seq) is not int:
+        if not str(number).isdigit() or not str(seq).isdigit():
+            log.reject(
+                line,
+                "missing_value",
+                "the event has no number or no sequence number",
+                field="id",
+                raw={"id": number, "seq": seq},
+            )
+            return None
+        number, seq = int(str(number)), int(str(seq))
+    elif number < 0 or seq < 0:
+        log.reject(line, "bad_value", "the event has a negative number", field="id", raw={"id": number, "seq": seq})
         return None
-    local, utc, offset = _times(moment, raw.get("estimatedDateTime"), log)
-    return PumpEvent(line, int(str(number)), int(str(seq)), local, values, utc, offset)
+    estimated = raw.get("estimatedDateTime")
+    if estimated is None and moment.tzinfo is None:
+        return PumpEvent(line, number, seq, moment, values)
+    local, utc, offset = _times(moment, estimated, log)
+    return PumpEvent(line, number, seq, local, values, utc, offset)
 
 
 def _times(moment: dt.datetime, estimated: Any, log: DeviceLog) -> tuple[dt.datetime, dt.datetime | None, int | None]:

@@ -35,6 +35,12 @@ MODES = (229, 230)
 POWER_OFF = 53
 
 _BOLUS_EVENTS = frozenset({COMPLETED, LATER_COMPLETED, DELIVERY, STARTED, LATER_STARTED, *REQUESTS})
+_BASAL_EVENTS = frozenset({RATE_CHANGE, BASAL_DELIVERY, SUSPENDED, RESUMED, POWER_OFF})
+_TOLD = frozenset({
+    *GLUCOSE, BG, CARBS, CANNULA, TUBING, SUSPENDED, RESUMED, TIME_CHANGED, DATE_CHANGED, CARTRIDGE, *ALARMS, *CLEARED,
+    *MODES, POWER_OFF,
+})  # fmt: skip
+"""Numbers of events that give a row of their own."""
 _ENDS = {
     0: "User Aborted",
     1: "Terminated by Alarm",
@@ -77,14 +83,16 @@ def add_events(events: Sequence[PumpEvent], pumps: list[dict[str, str]], log: De
     _add_basal(events, device_id, log)
     others = [event for event in events if event.number not in _BOLUS_EVENTS]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    housekeeping = 0
     for event in others:
-        placed = _other_row(event, device_id)
+        placed = _other_row(event, device_id) if event.number in _TOLD else None
         if placed is not None:
             rows[placed[0]].append(placed[1])
         elif event.number in (*GLUCOSE, BG, CARBS):
             log.reject(event.line, "missing_value", "the event has no value", table="observation", device_id=device_id)
         elif event.number not in (RATE_CHANGE, BASAL_DELIVERY):
-            log.count(1, "are running totals, connections, settings or housekeeping of the log")
+            housekeeping += 1
+    log.count(housekeeping, "are running totals, connections, settings or housekeeping of the log")
     for table, found_rows in rows.items():
         log.add_rows(table, found_rows)
 
@@ -208,9 +216,10 @@ def _add_basal(events: Sequence[PumpEvent], device_id: str, log: DeviceLog) -> N
         },
         schema={"line": pl.Int64, "seq": pl.Int64, "at": pl.Datetime("us")},
     )
-    states = [(event.line, *state) for event in events if (state := _basal_state(event)) is not None]
+    stating = [event for event in events if event.number in _BASAL_EVENTS]
+    states = [(event.line, *state) for event in stating if (state := _basal_state(event)) is not None]
     told = {state[0] for state in states}
-    for event in events:
+    for event in stating:
         if event.number in (RATE_CHANGE, BASAL_DELIVERY) and event.line not in told:
             log.reject(event.line, "missing_value", "the event has no commanded rate", device_id=device_id)
     schema: dict[str, Any] = {

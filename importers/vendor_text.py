@@ -85,6 +85,9 @@ def read_amount(text: str | float | Decimal | None) -> Decimal | None:
         return None
     if type(text) is int:
         return Decimal(text) if abs(text) < _LIMIT else None
+    if type(text) is Decimal:
+        fits = text.is_finite() and abs(text) < _LIMIT
+        return text.quantize(SIX_PLACES, rounding=ROUND_HALF_EVEN) if fits else None
     plain = str(text).strip()
     if _COMMA.fullmatch(plain):
         plain = plain.replace(",", ".")
