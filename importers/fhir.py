@@ -73,6 +73,8 @@ class _Resources:
             if one.get("resourceType") == "ResearchSubject" and _first(one.get("identifier")):
                 patient = _last(_reference(one.get("individual") or one.get("subject")))
                 self.subjects[patient] = str(one["identifier"][0].get("value"))
+        self.devices: dict[str, str] = {}
+        """Reference to a device -> device_id."""
         self.left: Counter[str] = Counter()
 
     def read(self, line: int, resource: Record) -> None:
@@ -128,10 +130,13 @@ class _Resources:
         reference = _reference(entry) or _reference(entry.get("reference") if isinstance(entry, dict) else None)
         if reference is None:
             return None
-        held = self._held(reference)
-        device = {"id": _last(reference)} if held is None else held[1]
-        # The properties of a device that has its own line in the file stand there.
-        return device_identity.register_device(self.log, self._device_of(line if held is None else held[0], device))
+        if reference not in self.devices:
+            held = self._held(reference)
+            device = {"id": _last(reference)} if held is None else held[1]
+            # The properties of a device that has its own line in the file stand there.
+            named = self._device_of(line if held is None else held[0], device)
+            self.devices[reference] = device_identity.register_device(self.log, named)
+        return self.devices[reference]
 
     def _drug(self, resource: Record) -> str | None:
         stated = resource.get("medication") or {}

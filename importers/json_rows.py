@@ -225,7 +225,13 @@ def _schema(data: bytes, wanted: Sequence[str], numbers: Sequence[str], nested: 
     absent = [name for name in wanted if name not in schema]
     real = [name for name, kind in schema.items() if kind == pl.Float64]
     text = _text_of(data)
-    if text is None or (real and text.str.contains(_truth_pattern(real)).item()):
+    if text is None:
+        return None
+    patterns = [_truth_pattern(real)] * bool(real) + [_given_pattern(absent)] * bool(absent)
+    # One search of the file says for most that there is nothing to look at more closely.
+    if not patterns or not text.str.contains("|".join(patterns)).item():
+        return schema
+    if real and text.str.contains(_truth_pattern(real)).item():
         return None
     for name in _found(text, absent):
         schema[name] = pl.Struct(dict.fromkeys(nested[name], pl.String)) if name in nested else pl.String
@@ -243,10 +249,16 @@ def _text_of(data: bytes) -> pl.Series | None:
 
 
 def _found(text: pl.Series, names: Sequence[str]) -> set[str]:
-    pattern = rf'"(?:{_either(names)})"\s*:\s*[^\sn]'
-    if not names or not text.str.contains(pattern).item():
+    if not names:
         return set()
-    return {match.split('"')[1] for match in text.str.extract_all(pattern).explode().unique().to_list()}
+    return {
+        match.split('"')[1] for match in text.str.extract_all(_given_pattern(names)).explode().drop_nulls().unique()
+    }
+
+
+def _given_pattern(names: Iterable[str]) -> str:
+    """Members that are not null."""
+    return rf'"(?:{_either(names)})"\s*:\s*[^\sn]'
 
 
 def _truth_pattern(names: Iterable[str]) -> str:
