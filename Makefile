@@ -20,7 +20,7 @@ help:
 	@echo 'make app        open the demo study in the full-screen app'
 	@echo 'make test       style, types, architecture and tests'
 	@echo 'make test-slow  the tests that make test leaves out because they take long'
-	@echo 'make bench      import speed as ratios to plain DuckDB on the same file'
+	@echo 'make bench      import speed as ratios to plain readers of the same files'
 	@echo 'make lock       pin the newest allowed versions again (needs uv)'
 	@echo 'make clean      remove .venv, the demo study and caches'
 
@@ -70,6 +70,7 @@ test-slow: .venv/tools.stamp
 
 bench: .venv/tools.stamp
 	$(BIN)/python tests/bench/run.py
+	$(BIN)/python tests/bench/formats.py
 
 # ---- upkeep
 

@@ -32,7 +32,8 @@ from typing import Any
 from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.device_log import DeviceLog
 from importers.json_records import read_document
-from importers.tandem_source_rows import add_events
+from importers.tandem_source_columns import read_event_columns
+from importers.tandem_source_rows import SINGLY, add_events
 from importers.vendor_text import read_amount
 
 FORMAT = "tandem_source"
@@ -76,7 +77,7 @@ class TandemSourceImporter:
     """Importer of Tandem Source events."""
 
     format = FORMAT
-    version = 1
+    version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
@@ -90,6 +91,12 @@ class TandemSourceImporter:
     def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
         """Canonical rows of one file; raises ``UnreadableFile`` when it is no JSON or holds no events."""
         log = DeviceLog(file, recognised, context)
+        columns = read_event_columns(file.path, SINGLY)
+        if columns is not None:
+            events = [event for line, raw in columns.rest if (event := _read_event(line, raw, log))]
+            add_events(events, [], log, columns)
+            log.date_by_newest_row()
+            return log.parsed()
         data = read_document(file.path)
         found = list(_find_events(data))
         if not found:

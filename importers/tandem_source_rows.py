@@ -19,6 +19,7 @@ from importers.tandem import TandemBolus, bolus_rows, pump_device
 if TYPE_CHECKING:
     from importers.device_log import DeviceLog
     from importers.tandem_source import PumpEvent
+    from importers.tandem_source_columns import EventColumns
 
 COMPLETED, LATER_COMPLETED, DELIVERY = 20, 21, 280
 STARTED, LATER_STARTED = 55, 59
@@ -41,6 +42,7 @@ _TOLD = frozenset({
     *MODES, POWER_OFF,
 })  # fmt: skip
 """Numbers of events that give a row of their own."""
+SINGLY = tuple(sorted(_TOLD | _BOLUS_EVENTS))
 _ENDS = {
     0: "User Aborted",
     1: "Terminated by Alarm",
@@ -60,9 +62,13 @@ _THOUSAND = Decimal(1000)
 _SMALLEST_THOUSANDTHS = 50
 
 
-def add_events(events: Sequence[PumpEvent], pumps: list[dict[str, str]], log: DeviceLog) -> None:
-    """Add everything one file holds; all events are of one pump."""
-    is_loop = any(_is_automatic(event) for event in events)
+def add_events(
+    events: Sequence[PumpEvent], pumps: list[dict[str, str]], log: DeviceLog, columns: EventColumns | None = None
+) -> None:
+    """Add everything one file holds; all events are of one pump. ``columns``: events that were read whole columns at a
+    time, beside ``events``.
+    """
+    is_loop = any(_is_automatic(event) for event in events) or (columns is not None and columns.is_automatic)
     found = pumps[0] if len(pumps) == 1 else {}
     if len(pumps) > 1:
         log.note(
@@ -80,10 +86,12 @@ def add_events(events: Sequence[PumpEvent], pumps: list[dict[str, str]], log: De
         ),
     )
     _add_boluses([event for event in events if event.number in _BOLUS_EVENTS], device_id, log)
-    _add_basal(events, device_id, log)
+    _add_basal(events, device_id, log, columns)
+    if columns is not None:
+        _add_glucose(columns, device_id, log)
     others = [event for event in events if event.number not in _BOLUS_EVENTS]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    housekeeping = 0
+    housekeeping = columns.housekeeping if columns is not None else 0
     for event in others:
         placed = _other_row(event, device_id) if event.number in _TOLD else None
         if placed is not None:
@@ -198,7 +206,26 @@ def _trigger(delivery: PumpEvent | None, options: PumpEvent | None) -> str:
     return "unknown"
 
 
-def _add_basal(events: Sequence[PumpEvent], device_id: str, log: DeviceLog) -> None:
+def _add_glucose(columns: EventColumns, device_id: str, log: DeviceLog) -> None:
+    import polars as pl
+
+    for line in columns.glucose.filter(pl.col("value").is_null())["line"].to_list():
+        log.reject(line, "missing_value", "the event has no value", table="observation", device_id=device_id)
+    log.add(
+        "observation",
+        columns.glucose.filter(pl.col("value").is_not_null()).with_columns(
+            device_id=pl.lit(device_id),
+            code=pl.lit("glucose"),
+            observed_at="at",
+            unit=pl.lit("mg/dL"),
+            valid=pl.when(pl.col("value") <= 0).then(pl.lit(False)),
+        ),
+    )
+
+
+def _add_basal(
+    events: Sequence[PumpEvent], device_id: str, log: DeviceLog, columns: EventColumns | None = None
+) -> None:
     import polars as pl
 
     changes = [
@@ -216,6 +243,10 @@ def _add_basal(events: Sequence[PumpEvent], device_id: str, log: DeviceLog) -> N
         },
         schema={"line": pl.Int64, "seq": pl.Int64, "at": pl.Datetime("us")},
     )
+    if columns is not None:
+        every = columns.every
+        for line in columns.rates.filter(pl.col("rate").is_null())["line"].to_list():
+            log.reject(line, "missing_value", "the event has no commanded rate", device_id=device_id)
     stating = [event for event in events if event.number in _BASAL_EVENTS]
     states = [(event.line, *state) for event in stating if (state := _basal_state(event)) is not None]
     told = {state[0] for state in states}
@@ -226,14 +257,15 @@ def _add_basal(events: Sequence[PumpEvent], device_id: str, log: DeviceLog) -> N
         "line": pl.Int64, "rate": pl.Float64, "suspended": pl.Boolean, "reason": pl.String,
     }  # fmt: skip
     frame = add_running_time(every, changes)
-    stated = frame.join(pl.DataFrame(states, schema=schema, orient="row"), on="line").with_columns(
-        automatic=pl.lit(None, dtype=pl.Boolean)
-    )
+    known_states = pl.DataFrame(states, schema=schema, orient="row")
+    if columns is not None:
+        known_states = pl.concat([known_states, columns.rates.drop_nulls("rate")], how="diagonal")
+    stated = frame.join(known_states, on="line").with_columns(automatic=pl.lit(None, dtype=pl.Boolean))
     segments = segment_rows(derive_segments(pl.concat([stated, silence_events(frame)], how="diagonal")), device_id)
     log.add("dose_event", segments)
     known = set(segments["line"].to_list()) if segments.height else set()
-    silent = [line for line, rate, _, _ in states if rate is not None and line not in known]
-    log.count(len(silent), "state a basal rate that starts no time of its own")
+    silent = known_states.filter(pl.col("rate").is_not_null() & ~pl.col("line").is_in(list(known))).height
+    log.count(silent, "state a basal rate that starts no time of its own")
 
 
 def _basal_state(event: PumpEvent) -> tuple[float | None, bool | None, str | None] | None:
