@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from store.hub_copies import resolve_hub_copies
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -21,16 +23,16 @@ def create_file_rank(con: duckdb.DuckDBPyConnection, facts: tuple[SourceFact, ..
     """Temporary table ``file_rank``: precedence of each file, and of the newest file of its data set."""
     con.execute(
         "CREATE OR REPLACE TEMP TABLE file_rank "
-        "(source_id VARCHAR, prec INTEGER, dataset VARCHAR, is_snapshot BOOLEAN, newest_prec INTEGER)"
+        "(source_id VARCHAR, prec INTEGER, dataset VARCHAR, is_snapshot BOOLEAN, newest_prec INTEGER, format VARCHAR)"
     )
     ordered = sorted(facts, key=lambda fact: fact.precedence)
     newest = {(fact.format, fact.dataset): rank for rank, fact in enumerate(ordered)}
     rows = [
-        (fact.source_id, rank, fact.dataset, fact.mode == "snapshot", newest[fact.format, fact.dataset])
+        (fact.source_id, rank, fact.dataset, fact.mode == "snapshot", newest[fact.format, fact.dataset], fact.format)
         for rank, fact in enumerate(ordered)
     ]
     if rows:
-        con.executemany("INSERT INTO file_rank VALUES (?, ?, ?, ?, ?)", rows)
+        con.executemany("INSERT INTO file_rank VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
@@ -78,6 +80,8 @@ def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> No
             f"FROM {received.view} JOIN file_rank USING (source_id) WHERE is_snapshot AND prec < newest_prec {unshared}"
         )
     con.execute(f"DROP TABLE IF EXISTS dup_{name}")
+    if name == "dose_event":
+        resolve_hub_copies(con, received)
 
 
 def _resolve_native(con: duckdb.DuckDBPyConnection, name: str, identity: str, condition: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,49 @@ def test_trap_34_what_a_person_typed_is_kept_apart(tmp_path: Path) -> None:
     for parsed in typed:
         assert [row["exclude_reason"] for row in rows(parsed)] == ["manual_entry"]
         assert total(parsed) == 0
+
+
+def hub_rows(boluses: list[tuple[dt.datetime, float]], serial: str) -> str:
+    head = (
+        "Timestamp,Insulin Type,Blood Glucose Input (mg/dl),Carbs Input (g),Carbs Ratio,Insulin Delivered (U),"
+        "Initial Delivery (U),Extended Delivery (U),Serial Number\n"
+    )
+    return head + "".join(f"{at:%Y-%m-%d %H:%M},Normal,,,,{amount},,,{serial}\n" for at, amount in boluses)
+
+
+@pytest.mark.parametrize("hub_first", [True, False])
+def test_trap_26_the_pump_and_a_hub_tell_of_one_dose(tmp_path: Path, hub_first: bool) -> None:
+    """Minutes for seconds, whatever arrives first: each bolus once, equal ones in one minute too; what only the hub
+    knows stays, another serial too.
+    """
+    chance = random.Random(26)
+    drawn = [(chance.randint(0, 5), chance.choice([1.0, 2.5]), chance.random() < 0.7) for _ in range(40)]
+    start = dt.datetime(2026, 7, 29, 8)
+    boluses = [(start + dt.timedelta(minutes=minute, seconds=5 * place), amount, in_pump)
+               for place, (minute, amount, in_pump) in enumerate(drawn)]  # fmt: skip
+    marker = "-------,MiniMed 780G MMT-1886,Pump,NG0042X,-------\n"
+    log = [
+        bolus(f"{at:%Y-%m-%d %H:%M:%S}", place, amount, amount, source="CLOSED_LOOP_MICRO_BOLUS")
+        for place, (at, amount, in_pump) in enumerate(sorted(boluses))
+        if in_pump
+    ]
+    log.append(entry("2026-07-29 20:00:00", bg=100))
+    pump = parse(carelink.IMPORTER, tmp_path, marker + carelink_table(log), name="pump.csv")
+    seen = [(at, amount) for at, amount, _ in boluses]
+    hub = parse(glooko.IMPORTER, tmp_path, hub_rows(seen, "NG0042X"), name="bolus_data_1.csv")
+    other = parse(glooko.IMPORTER, tmp_path, hub_rows([(start, 1.0)], "ZZ0099"), name="bolus_data_2.csv")
+    con, _ = stored([hub, pump, other] if hub_first else [pump, other, hub])
+    [(count, given)] = con.execute("SELECT count(*), sum(delivered_amount) FROM current_dose_event").fetchall()
+    assert (count, given) == (len(boluses) + 1, Decimal(str(sum(amount for _, amount, _ in boluses))) + 1)
+
+
+def test_trap_26_basal_of_a_hub_counts_where_the_pump_is_silent(tmp_path: Path) -> None:
+    marker = "-------,MiniMed 780G MMT-1886,Pump,NG0042X,-------\n"
+    log = [entry("2026-07-29 08:00:00", basal=1.0), entry("2026-07-29 10:00:00", bg=100)]
+    pump = parse(carelink.IMPORTER, tmp_path, marker + carelink_table(log), name="pump.csv")
+    text = "Timestamp,Insulin type,Duration (minutes),Percentage (%),Rate,Insulin delivered (U),Serial number\n"
+    text += "2026-07-29 08:30,Scheduled,60,,1.0,,NG0042X\n2026-07-29 12:00,Scheduled,60,,1.0,,NG0042X\n"
+    hub = parse(glooko.IMPORTER, tmp_path, text, name="basal_data_1.csv")
+    con, _ = stored([pump, hub])
+    assert con.execute("SELECT sum(delivered_amount) FROM current_dose_event").fetchone() == (3,)
+    assert con.execute("SELECT line, disposition FROM exc_dose_event").fetchall() == [(2, "duplicate")]
