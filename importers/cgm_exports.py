@@ -126,30 +126,41 @@ class _Sensor:
         }
         self.rows.add("dose_event", dose)
 
+    def carbohydrates(self, line: int, device: Device, at: Any, heading: str, text: str) -> None:
+        value = read_amount(text)
+        if value is None or value < 0:
+            self.log.reject(line, "bad_number", f"{heading}: no number", field=heading, value=text, table="observation")
+            return
+        shown = {"line": line, "device_id": register_device(self.log, device), "observed_at": at}
+        self.rows.add("observation", shown | {"code": "carbohydrates", "value": float(value), "unit": "g"})
+
 
 def _read_clarity(rows: list[tuple[int, Row]], sensor: _Sensor) -> None:
     log = sensor.log
     value = next(name for name in sensor.headings if name.startswith("glucose value"))
     insulin = next((name for name in sensor.headings if name.startswith("insulin value")), "")
+    carbs = next((name for name in sensor.headings if name.startswith("carb value")), "")
     for line, row in rows:
         kind = row.get("event type", "").lower()
-        if kind not in _CLARITY_GLUCOSE and kind != "insulin":
+        if kind not in _CLARITY_GLUCOSE and kind not in ("insulin", "carbs"):
             if kind in ("", "egv") and sensor.stamp in row:
                 log.reject(line, "missing_value", "the event type is missing", field="Event Type", table="observation")
             else:
-                log.count(1, "are settings, data of the person, meals or activity and hold no dose")
+                log.count(1, "are settings, data of the person or activity and hold no dose")
             continue
         at = sensor.moment(line, row)
         if at is None:
             continue
         serial = row.get("transmitter id")
         device = Device("Dexcom", None, serial, line)
-        wanted = insulin if kind == "insulin" else value
+        wanted = {"insulin": insulin, "carbs": carbs}.get(kind, value)
         if wanted not in row:
             table = "dose_event" if kind == "insulin" else "observation"
             log.reject(line, "missing_value", f"{wanted}: the value is missing", field=wanted, table=table)
         elif kind == "insulin":
             sensor.insulin(line, device, at, wanted, row[wanted], "second")
+        elif kind == "carbs":
+            sensor.carbohydrates(line, device, at, wanted, row[wanted])
         else:
             sensor.glucose(line, device, at, wanted, row[wanted], _CLARITY_GLUCOSE[kind])
 
@@ -158,8 +169,9 @@ def _read_libre(rows: list[tuple[int, Row]], sensor: _Sensor) -> None:
     glucose = [name for name in sensor.headings if _SENSOR.match(name)]
     ketone = [name for name in sensor.headings if name.startswith("ketone")]
     insulin = [name for name in sensor.headings if split_heading(name)[0] in _INSULIN]
+    carbs = [name for name in sensor.headings if name.startswith("carbohydrates (gram")]
     for line, row in rows:
-        found = [name for name in (*glucose, *ketone, *insulin) if name in row]
+        found = [name for name in (*glucose, *ketone, *insulin, *carbs) if name in row]
         if not found:
             sensor.log.count(1, f"of record type {row.get('record type', 'unknown')} hold no value")
             continue
@@ -170,6 +182,8 @@ def _read_libre(rows: list[tuple[int, Row]], sensor: _Sensor) -> None:
         for name in found:
             if name in insulin:
                 sensor.insulin(line, device, at, name, row[name], "minute")
+            elif name in carbs:
+                sensor.carbohydrates(line, device, at, name, row[name])
             else:
                 code = "ketone" if name in ketone else "glucose_meter" if name.startswith("strip") else "glucose"
                 code = "glucose_scan" if name.startswith("scan") else code
@@ -180,7 +194,7 @@ class CgmExportImporter:
     """Importer of Dexcom Clarity and LibreView."""
 
     format = FORMAT
-    version = 1
+    version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         try:

@@ -261,7 +261,8 @@ class Hl7PcdImporter:
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         start = head.lstrip(b"\xef\xbb\xbf\x0b \t\r\n")
-        if not start.startswith(b"MSH|"):
+        # A batch has a head of its own before its first message.
+        if not start.startswith((b"MSH|", b"FHS|", b"BHS|")):
             return None
         kinds = {message.kind for message in read_messages(_text(start))}
         if kinds & set(_KINDS) and (b"MDC" in start or b"IHE_PCD" in start):

@@ -62,7 +62,7 @@ def test_trap_34_entered_insulin_and_trap_41_the_person(tmp_path: Path) -> None:
     parsed = read_log(path, FORMAT)
     [dose] = table(parsed).to_dicts()
     assert (dose["delivered_amount"], dose["exclude_reason"]) == (Decimal("4.5"), "manual_entry")
-    found = table(parsed, "observation")
+    found = table(parsed, "observation").filter(code="glucose")
     assert found.select("value", "value_text").rows() == [(None, "below range"), (401.0, None)]
     assert set(found["device_id"]) == {"dexcom-unstated-8abc"}
     assert isinstance(parsed.rejected, pl.DataFrame)
@@ -105,3 +105,13 @@ def test_trap_18_an_undecidable_order_of_day_and_month_is_asked(tmp_path: Path) 
     assert "date_order" in str(caught.value.remedy)
     stated = table(read_log(path, FORMAT, source(date_order="MDY")), "observation")
     assert stated["observed_at"].to_list() == [dt.datetime(2021, 3, 4, 8)]
+
+
+def test_meals_stand_beside_glucose(tmp_path: Path) -> None:
+    path = tmp_path / "clarity.csv"
+    path.write_text(
+        CLARITY + "1,2024-03-01T08:00:00,Carbs,,,,,,,45,,,100,8ABC\n2,2024-03-01T08:05:00,Carbs,,,,,,,x,,,100,8ABC\n"
+    )
+    parsed = read_log(path, FORMAT)
+    assert table(parsed, "observation").select("code", "value", "unit").rows() == [("carbohydrates", 45.0, "g")]
+    assert isinstance(parsed.rejected, pl.DataFrame) and parsed.rejected["line"].to_list() == [3]

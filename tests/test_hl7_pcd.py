@@ -191,3 +191,29 @@ def test_times_with_and_without_offset() -> None:
     found = read_time("20260113205908+0100")
     assert found is not None and found.utc == dt.datetime(2026, 1, 13, 19, 59, 8)
     assert read_time("202601132059") is not None and read_time("20261332") is None
+
+
+def test_a_batch_and_frames_hold_the_same_messages(tmp_path: Path) -> None:
+    volume = number("0^MDC_VOL_FLUID_DELIV_SEGMENT", "10")
+    stops = [event("20240501080000+0000", "MDC_EVT_PUMP_DELIV_STOP", volume, number=place) for place in (1, 2)]
+    batch = "FHS|^~\\&\nBHS|^~\\&\n" + "\n".join(stop.replace("\r", "\n") for stop in stops) + "\nBTS|2\nFTS|1\n"
+    frames = "".join(f"\x0b{stop}\r\x1c\r" for stop in stops)
+    for text in (batch, frames):
+        parsed = read(tmp_path, text)
+        assert table(parsed)["delivered_amount"].to_list() == [Decimal(10), Decimal(10)]
+
+
+def test_a_change_of_rate_is_a_stop_and_a_start_in_one_second(tmp_path: Path) -> None:
+    """Whatever stands first in the file, the stop ends the segment that ran."""
+    start, change, end = "20240501080000+0000", "20240501090000+0000", "20240501093000+0000"
+    volume = "0^MDC_VOL_FLUID_DELIV_SEGMENT"
+    messages = [
+        event(start, "MDC_EVT_PUMP_DELIV_START", number=1),
+        event(change, "MDC_EVT_PUMP_DELIV_START", number=2),
+        event(change, "MDC_EVT_PUMP_DELIV_STOP", number(volume, "10"), number=3),
+        event(end, "MDC_EVT_PUMP_DELIV_COMP", number(volume, "4"), number=4),
+    ]
+    for order in (messages, [messages[0], messages[2], messages[1], messages[3]]):
+        found = table(read(tmp_path, *order)).sort("start_local")
+        assert found["delivered_duration_s"].to_list() == [3600, 1800]
+        assert found["delivered_amount"].to_list() == [Decimal(10), Decimal(4)]
