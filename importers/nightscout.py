@@ -3,17 +3,19 @@
 ``eventType`` is free text and every app has its own, so what a record is follows from its members first: insulin is
 a bolus, a temporary basal rate with a duration is a basal segment that ends where the next one starts. The amount a
 pump was told is known from Loop and OpenAPS only. Records marked as deleted stay visible as voided doses. Texts of
-people (notes, enteredBy) are never taken over. The rows: importers.nightscout_rows.
+people (notes, enteredBy) are never taken over. The rows: importers.nightscout_rows; the CSV: importers.nightscout_csv.
 """
 
 from __future__ import annotations
 
-from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile
+from importers.base import HEAD_BYTES, Ignored, Parsed, ReadContext, Recognised, SourceFile
 from importers.device_log import DeviceLog
 from importers.json_records import Record, head_records
 from importers.json_rows import LINE, JsonRows, read_rows
 from importers.moments import stated_zone
+from importers.nightscout_csv import import_nightscout_csv, is_nightscout_csv
 from importers.nightscout_rows import NESTED, NUMBERS, TIMES, WANTED, add_glucose, add_treatments
+from importers.vendor_csv import read_text
 
 FORMAT = "nightscout"
 MEMBERS = ("treatments", "result", "entries")
@@ -37,6 +39,8 @@ class NightscoutImporter:
     version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
+        if is_nightscout_csv(head):
+            return Recognised(FORMAT, f"{FORMAT} csv")
         kinds = [record_kind(record) for record in head_records(head, MEMBERS)]
         if not kinds or None in kinds:
             return None
@@ -49,6 +53,14 @@ class NightscoutImporter:
         import polars as pl
 
         log, zone = DeviceLog(file, recognised, context), stated_zone(context)
+        with file.path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+        if is_nightscout_csv(head):
+            text = read_text(file.path)
+            log.notes.extend(text.notes)
+            import_nightscout_csv(text, log)
+            log.date_by_newest_row()
+            return log.parsed()
         rows = read_rows(file.path, MEMBERS, WANTED, NUMBERS, NESTED)
         for line in rows.broken:
             _refuse(log, line)

@@ -223,3 +223,33 @@ def test_iso_texts_with_an_offset_give_their_moment(local: dt.datetime, minutes:
     found = read_iso(local.replace(tzinfo=zone).isoformat())
     assert found is not None and found.local == local
     assert found.utc == local - dt.timedelta(minutes=minutes)
+
+
+@pytest.mark.external
+def test_the_csv_of_a_real_server(shared: Path) -> None:
+    """101 glucose values and 100 treatments; a blank insulin is not reported, no zero is made of it."""
+    parsed = read_log(shared / "data/devices/nightscout/nightscout-data-with-treatments.csv", FORMAT)
+    doses = table(parsed)
+    assert doses["delivered_amount"].null_count() == 0 and doses["delivered_amount"].min() > 0  # type: ignore[operator]
+    assert set(doses["trigger"]) <= {"algorithm", "user"}
+    values = table(parsed, "observation").filter(code="glucose")
+    assert (values["unit"].unique().to_list(), values["value"][0]) == (["mg/dL"], 129.0)
+    assert set(doses["start_local"].dt.date()) == {dt.date(2026, 4, 6), dt.date(2026, 4, 7)}
+    rates, others = counted(parsed, "without their rate"), counted(parsed, "notes, checks")
+    lines = (shared / "data/devices/nightscout/nightscout-data-with-treatments.csv").read_text().splitlines()
+    data = [line for line in lines if line.startswith('"')]
+    assert parsed.rows_read + rates + others == len(data)
+
+
+def test_ids_of_the_csv_are_those_of_the_json(tmp_path: Path) -> None:
+    path = tmp_path / "ns.csv"
+    path.write_text(
+        "# TREATMENTS (Insulin, Carbs, Exercise)\nDate,Time,Event Type,Insulin (U),Carbs (g),Notes,ID\n"
+        '"4/7/2026","7:20:22 PM","SMB","0.1","","Anna called","69d5"\n'
+        '"4/7/2026","7:30:28 PM","Temp Basal","","","","70"\n'
+        '"4/7/2026","7:40:28 PM","Meal Bolus","many","20","","71"\n'
+    )
+    parsed = read_log(path, FORMAT)
+    assert table(parsed)["native_key"].to_list() == ["id-69d5"]
+    assert "Anna" not in everything(parsed)
+    assert isinstance(parsed.rejected, pl.DataFrame) and parsed.rejected["line"].to_list() == [5]
