@@ -25,16 +25,17 @@ _LONGEST_SUFFIX = len(".ndjson")
 
 _KNOWN = frozenset(
     """
-    a accu and aardex adheretech adherence aggregated alarm alarms anonymous api auto bag basal bg bolus bundle cap caps
-    carbs carelink cgm chek clarity clevercap cloud connect csv daily data day device devices dexcom
-    diasend dose doses dosing ecap end entries event eventlist events example exercise expected export exports fhir file
-    flex food freestyle glooko glucose gz history hl insulin input inpen json last libre libreview
-    list log logs loop manual medication medtronic mems message messages meter mg minimed mmol monitor name ndjson
-    nightscout notes novopen of omnipod opening openings output pages part patchcap patient pen plus pod profile
-    profiles pump pumps raw record records report reports request result results sample sensor series session settings
-    site source start stop study subject tandem tconnect test therapy tidepool timeline trace treatments trial txt
-    unit units upload use uploads v vitals week with xls xlsx xml zip zst the and
-    jan feb mar apr may jun jul aug sep sept oct nov dec january february march april june july august september october
+    a accu and aardex adheretech adherence administration adverseevent aggregated alarm alarms anonymous api
+    auto bag basal bg bolus bundle cap caps carbs carelink cgm chek clarity clevercap cloud connect csv daily
+    data day device devices dexcom diasend dose doses dosing ecap end entries event eventlist events example
+    exercise expected export exports fhir file flex food freestyle glooko glucose gz history hl insulin input
+    inpen json last libre libreview list log logs loop manual medication medicationadministration
+    medicationrequest medtronic mems message messages meter mg minimed mmol monitor name ndjson nightscout notes
+    novopen of omnipod opening openings output pages part patchcap patient pen plus pod profile profiles pump
+    pumps raw record records report reports request requests result results sample sensor series session
+    settings simplemed site source start stop study subject tandem tconnect test therapy tidepool timeline trace
+    treatments trial txt unit units upload use uploads v vitals week with xls xlsx xml zip zst the and jan feb
+    mar apr may jun jul aug sep sept oct nov dec january february march april june july august september october
     november december
     """.split()
 )

@@ -1,4 +1,5 @@
-"""Glooko exports: one CSV per kind of data (bolus_data_1.csv ...), alone or in the zip as it is downloaded.
+"""Glooko exports: one CSV per kind of data (bolus_data_1.csv ...), alone or in the zip as it is downloaded; JSON of its
+API (importers.glooko_api).
 
 The first line may be ``Name:<patient>,Date Range:<day> - <day>``: only the range is read, as evidence for the
 order of day and month. Comma, tab or semicolon; headings in English, German or Dutch, else by position where the
@@ -21,10 +22,12 @@ import io
 import zipfile
 from collections.abc import Iterator
 
-from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.base import HEAD_BYTES, Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.device_log import DeviceLog
+from importers.glooko_api import import_glooko_api, is_glooko_api
 from importers.glooko_rows import GlookoTable, add_tables
 from importers.glooko_tables import file_kind, find_kind, find_roles, is_metadata, read_range
+from importers.json_records import read_document
 from importers.vendor_csv import VendorText, decode_text, read_section, split_line
 
 FORMAT = "glooko"
@@ -39,11 +42,13 @@ class GlookoImporter:
     """Importer of Glooko exports."""
 
     format = FORMAT
-    version = 1
+    version = 2
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         if head.startswith(_LOCAL_HEADER):
             return Recognised(FORMAT, FORMAT) if any(file_kind(found) for found in _names_in(head)) else None
+        if is_glooko_api(head):
+            return Recognised(FORMAT, f"{FORMAT} api")
         try:
             text = decode_text(head)
         except UnreadableFile:
@@ -64,7 +69,12 @@ class GlookoImporter:
         """Canonical rows of one CSV or one zip; raises ``UnreadableFile`` when it cannot be read as a whole."""
         log = DeviceLog(file, recognised, context)
         with file.path.open("rb") as stream:
-            zipped = stream.read(4) == _LOCAL_HEADER
+            head = stream.read(HEAD_BYTES)
+        if is_glooko_api(head):
+            import_glooko_api(read_document(file.path), log)
+            log.date_by_newest_row()
+            return log.parsed()
+        zipped = head.startswith(_LOCAL_HEADER)
         if zipped:
             tables = _read_zip(file.path.read_bytes(), log)
         else:

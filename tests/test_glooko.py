@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import zipfile
 from decimal import Decimal
 from pathlib import Path
@@ -234,3 +235,41 @@ def test_files_of_another_project(shared: Path) -> None:
     assert len(rows(found["alarms_data_1.csv"], "device_event")) == 14
     recognised = IMPORTER.recognise("carbs_data_1.csv", (folder / "carbs_data_1.csv").read_bytes())
     assert recognised == Recognised("glooko", "glooko carbs")
+
+
+def test_the_api_has_local_times_programmed_amounts_and_primes(tmp_path: Path) -> None:
+    """Trap 21: Z on a local time; 27: seconds; 33: suspected primes; 39: deleted records."""
+    at = {"pumpTimestamp": "2026-01-01T08:10:00.000Z", "pumpTimestampUtcOffset": "-04:00", "serialNumber": "S1"}
+    pen = {"timestamp": "2026-01-01T09:00:00.000Z", "timestampUtcOffset": "-04:00", "units": "units", "value": 2}
+    document = {
+        "normalBoluses": [
+            {**at, "guid": "a", "insulinDelivered": 2.5, "insulinProgrammed": 4, "type": "suggested"},
+            {
+                **at,
+                "guid": "b",
+                "insulinDelivered": 1,
+                "insulinProgrammed": 1,
+                "type": "automatic",
+                "softDeleted": True,
+            },
+            {**at, "guid": "c", "insulinDelivered": "much"},
+        ],
+        "scheduledBasals": [{**at, "guid": "d", "rate": 0.8, "duration": 1800}],
+        "insulins": [
+            {**pen, "guid": "e", "suspectedPrime": True},
+            {**pen, "guid": "f", "suspectedPrime": True, "acceptedPrime": False, "deviceDelivered": True},
+            {**pen, "guid": "g", "suspectedPrime": False, "deviceDelivered": False},
+        ],
+        "events": [{**at, "guid": "h", "type": "insulin_suspended"}],
+    }
+    parsed = read(tmp_path, json.dumps(document), "api.json")
+    cut, deleted = rows(parsed, kind="bolus")
+    assert (cut["programmed_amount"], cut["delivered_amount"], cut["status"]) == (Decimal(4), Decimal("2.5"), "partial")
+    assert (cut["start_local"], cut["start_utc"]) == (dt.datetime(2026, 1, 1, 8, 10), dt.datetime(2026, 1, 1, 12, 10))
+    assert (cut["trigger"], deleted["trigger"], deleted["status"]) == ("calculator", "algorithm", "voided")
+    (segment,) = rows(parsed, kind="basal_segment")
+    assert (segment["delivered_amount"], segment["delivered_duration_s"]) == (Decimal("0.4"), 1800)
+    pens = [row["exclude_reason"] for row in rows(parsed) if row["kind"] in ("prime", "injection")]
+    assert pens == ["air_shot", None, "manual_entry"]
+    assert [row["event"] for row in rows(parsed, "device_event")] == ["suspend"]
+    assert [row["line"] for row in rejected(parsed)] == [3]
