@@ -47,12 +47,16 @@ def _plain(text: str) -> str:
 def register_device(log: DeviceLog, device: Device) -> str:
     """Add the device's properties to the log and return its device_id.
 
-    ``constants.device_id`` of the [[source]] wins. Without a serial number the file's own id stands in its place, so
-    that two people's files never become one device; a note says what to do.
+    ``constants.device_id`` of the [[source]] wins. Without a serial number ``constants.subject_id`` stands in its place
+    where the protocol says whose files these are, so that a later export of the same person is known again; else the
+    file's own id, so that two people's files never become one device, and a note says what to do.
     """
     stated = log.constants.get("device_id")
     identity = stated or device_id(device.manufacturer, device.model, device.serial)
-    if device.serial is None and stated is None:
+    subject = log.constants.get("subject_id")
+    if device.serial is None and stated is None and subject is not None:
+        identity = device_id(device.manufacturer, device.model, f"{UNSTATED} of {subject}")
+    elif device.serial is None and stated is None:
         identity = device_id(device.manufacturer, device.model, f"{UNSTATED} {log.source_id}")
         log.note(
             f"The file names no serial number: its rows belong to device {identity}, this file only. "

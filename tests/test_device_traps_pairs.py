@@ -357,3 +357,23 @@ def test_trap_26_basal_of_a_hub_counts_where_the_pump_is_silent(tmp_path: Path) 
     con, _ = stored([pump, hub])
     assert con.execute("SELECT sum(delivered_amount) FROM current_dose_event").fetchone() == (3,)
     assert con.execute("SELECT line, disposition FROM exc_dose_event").fetchall() == [(2, "duplicate")]
+
+
+def test_trap_26_a_later_export_without_a_serial_number(tmp_path: Path) -> None:
+    """A person's app has no serial number: where the protocol says whose file it is, its export of the next night holds
+    the same doses; without that no two files are taken for one person's.
+    """
+    treatments = [
+        {"_id": f"{number:024x}", "eventType": "Meal Bolus", "insulin": 2, "created_at": f"2024-05-0{number}T08:00:00Z"}
+        for number in range(1, 7)
+    ]
+    whose = source(constants={"subject_id": "S1"})
+    nights = [
+        parse(nightscout.IMPORTER, tmp_path, json.dumps(part), name=f"{name}.json", source=whose)
+        for name, part in (("first", treatments[:4]), ("second", treatments[2:]))
+    ]
+    con, _ = stored(nights)
+    assert con.execute("SELECT count(*), count(DISTINCT device_id) FROM current_dose_event").fetchone() == (6, 1)
+    unknown = [parse(nightscout.IMPORTER, tmp_path, json.dumps(treatments), name=name) for name in ("a.json", "b.json")]
+    assert not any("no serial number" in note for night in nights for note in night.notes)
+    assert all(any("no serial number" in note for note in parsed.notes) for parsed in unknown)
