@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from analysis.arms import StudyView, arm_column, study_view
+from analysis.clock_time import CorrectedFrames
 from analysis.course import derive_course
 from analysis.cut import cut_frames
 from analysis.dose_counts import DoseCounter, subject_facts
@@ -53,7 +54,7 @@ def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, kee
 
     planned_dose and dose_match come in parts of whole subjects, in order, and are not held afterwards.
     """
-    cut = cut_frames(frames, protocol, cutoff)
+    cut = cut_frames(CorrectedFrames(frames), protocol, cutoff)
     recorded = recorded_plans(cut, protocol)
     log = read_dose_log(cut, protocol, with_native_key=recorded.height > 0)
     course = derive_course(cut, protocol, log.given_days(), cutoff)

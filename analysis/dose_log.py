@@ -27,7 +27,16 @@ DAY_US = 86_400_000_000
 CONTINUOUS_KINDS = ("basal_segment", "infusion_segment")
 """Deliveries that run on: measured by their amount, never expected, taken or missed one by one."""
 
-MASK_COLUMNS = ("kind", "intent", "drug_role", "status", "stop_reason", "exclude_reason", "start_precision")
+MASK_COLUMNS = (
+    "kind",
+    "intent",
+    "drug_role",
+    "status",
+    "stop_reason",
+    "exclude_reason",
+    "start_precision",
+    "time_uncertain",
+)
 """Columns a DoseLog keeps only as masks."""
 
 ORDER = ("subject_id", "start_local", "source_id", "line", "part")
@@ -127,7 +136,8 @@ class DoseLog:
     ``events``: subject_id, start_local, source_id, line, part, drug (canonical), channel, amount columns, amount_unit,
     delivered_basis, volume, volume_unit, planned_amount, and native_key where asked for.
     ``given``: a therapeutic dose that took place. ``schedulable``: given, and of a kind a plan can expect.
-    ``date_only``: the source states the day, not the time. ``cancelled``: stopped by the user part-way.
+    ``date_only``: the source states the day, not the time, or a clock does that nobody could put right.
+    ``cancelled``: stopped by the user part-way.
     """
 
     events: pl.DataFrame
@@ -196,6 +206,7 @@ def read_dose_log(
         "exclude_reason",
         "delivered_basis",
         "part",
+        "time_uncertain",
     ]
     texts = ["subject_id", "source_id", "drug", "channel", "amount_unit"]
     if for_matching:
@@ -226,7 +237,8 @@ def read_dose_log(
             | among(events["drug_role"], ["rescue", "background"])
             | among(events["drug"], other_role)
         )
-        date_only = among(events["start_precision"], ["date", "month", "year"])
+        uncertain = events["time_uncertain"].fill_null(False).to_numpy()
+        date_only = among(events["start_precision"], ["date", "month", "year"]) | uncertain
     cancelled = among(events["status"], ["partial"]) & among(events["stop_reason"], ["user"])
     kept = [name for name in events.columns if name not in MASK_COLUMNS]
     return DoseLog(events.select(kept), given, given & plannable, date_only, cancelled)

@@ -8,6 +8,7 @@ import polars as pl
 
 from analysis.adverse_events import compute_adverse_events
 from analysis.arms import StudyView, arm_column, study_view
+from analysis.clock_time import CorrectedFrames
 from analysis.compliance import compute_compliance
 from analysis.course import derive_course
 from analysis.cut import cut_frames
@@ -40,7 +41,7 @@ def compute_results(frames: Frames, protocol: Protocol, cutoff: dt.date | None) 
     the protocol and on the values themselves, never on the order of input rows or on threads. Denominator 0 gives
     value NULL; a figure that cannot be given is a row with ``not_assessable``.
     """
-    cut = cut_frames(frames, protocol, cutoff)
+    cut = cut_frames(CorrectedFrames(frames), protocol, cutoff)
     log = read_dose_log(cut, protocol, for_matching=False)
     course = derive_course(cut, protocol, log.given_days(), cutoff)
     log = log.of_subjects(set(course["subject_id"]))

@@ -51,8 +51,12 @@ def merge_clock_changes(rows: pl.DataFrame) -> list[dict[str, object]]:
 
 
 def add_running_time(rows: pl.DataFrame, changes: list[dict[str, object]]) -> pl.DataFrame:
-    """Add ``running`` (Datetime): ``at`` minus all clock changes the device made before, by ``seq``."""
+    """Add ``running`` (Datetime): ``at`` minus all clock changes the device made before, by ``seq``; and ``fold``: of a
+    time that the clock showed twice because it was set back, 0 for the first and 1 for the second, else NULL.
+    """
     import polars as pl
+
+    rows = _add_fold(rows, changes)
 
     shifts = [
         {"seq": change["seq"], "shift": change["new"] - change["old"]}  # type: ignore[operator]
@@ -66,3 +70,20 @@ def add_running_time(rows: pl.DataFrame, changes: list[dict[str, object]]) -> pl
     place = total["seq"].cast(rows.schema["seq"]).search_sorted(rows["seq"], side="left")
     passed = pl.concat([pl.Series("total", [dt.timedelta(0)], dtype=total.schema["total"]), total["total"]])
     return rows.with_columns(running=pl.col("at") - passed.gather(place))
+
+
+def _add_fold(rows: pl.DataFrame, changes: list[dict[str, object]]) -> pl.DataFrame:
+    import polars as pl
+
+    fold = pl.lit(None, pl.Int16)
+    for change in changes:
+        old, new = change.get("old"), change.get("new")
+        if (
+            change["event"] == CLOCK_CHANGE
+            and isinstance(old, dt.datetime)
+            and isinstance(new, dt.datetime)
+            and new < old
+        ):
+            behind = (pl.col("seq") > pl.lit(change["seq"])).cast(pl.Int16)
+            fold = pl.when(pl.col("at").is_between(new, old)).then(behind).otherwise(fold)
+    return rows.with_columns(fold=fold)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from importers.base import (
     Ignored,
@@ -23,7 +24,7 @@ from importers.cells import Check
 from importers.delimited import head_names, open_delimited
 from importers.doubts import refuse_doubtful
 from importers.export_time import latest_time, read_export_time, received_time
-from importers.mapping import Reading, RowPlan, plan_rows, reading_of
+from importers.mapping import Reading, RowPlan, match_columns, plan_rows, reading_of
 from importers.parquet import is_parquet, open_parquet
 from importers.rejects import create_rejected
 from importers.scratch import scratch_folder
@@ -60,6 +61,8 @@ UNIT_OF = {
     "delivered_rate": "rate_unit",
 }
 
+EARLIEST_LOST = dt.datetime(1999, 12, 31)
+"""Clocks that lose their time fall back to 2000, 2004 or 2007."""
 
 NO_ROWS = "the file has a header and no rows"
 
@@ -139,6 +142,9 @@ def _time_reading(context: ReadContext, exported: dt.datetime | None) -> TimeRea
 
 def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[str, ...], ...]) -> RowPlan:
     """The plan of a dose log; raises ``UnreadableFile`` where what the study needs is neither column nor constant."""
+    if "device_seq" in match_columns(reading, ACCEPTED, header):
+        # With the device's own order, what a clock showed that had lost its time can be put right.
+        reading = replace(reading, time=replace(reading.time, earliest=EARLIEST_LOST))
     plan = plan_rows(DOSE_EVENT, ACCEPTED, reading, header, sample)
     given = plan.columns
     if not given & {"subject_id", "device_id"}:

@@ -10,6 +10,17 @@ CHANNEL = Column("channel", "VARCHAR", "Channel of a multi-channel device; NULL 
 UNIT = Column("amount_unit", "VARCHAR", "UCUM unit of the amounts", blinding="never")
 PLANNED = Column("planned_amount", AMOUNT, "Amount planned; NULL is not stated, 0 is zero", blinding="never")
 
+DEVICE_SEQ = Column(
+    "device_seq",
+    "BIGINT",
+    "The device's own running number of the entry, if it never restarts",
+)
+FOLD = Column(
+    "fold",
+    "SMALLINT",
+    "Of a local time the device showed twice: 0 the first, 1 the second, as the source's order tells; else NULL",
+)
+
 DOSE_EVENT = received(
     "dose_event",
     "One row per dose a device or form reports: bolus, basal segment, injection, application, opening, release, ...",
@@ -42,8 +53,16 @@ DOSE_EVENT = received(
         Column("time_anchor", "time_anchor", "Which moment the source gave"),
         Column("utc_offset_min", "SMALLINT", "Offset of local time from UTC, minutes"),
         Column("offset_source", "offset_source", "Where the offset comes from"),
-        Column("clock_correction_s", "INTEGER", "Correction applied to the device clock, seconds"),
-        Column("clock_rule", "VARCHAR", "Rule that corrected the clock"),
+        Column(
+            "clock_correction_s",
+            "INTEGER",
+            "Seconds to add to start_local for the right local time at the site; NULL: clock not corrected",
+        ),
+        Column(
+            "clock_rule",
+            "VARCHAR",
+            "How the device's clock was corrected: clock_set, clock_chain, clock_drift, lost_clock, entry_before",
+        ),
         Column("time_uncertain", "BOOLEAN", "TRUE: out of timing statistics, in dose totals"),
         Column("planned_amount", AMOUNT, "Amount planned as the record itself states it", blinding="never"),
         Column(
@@ -90,6 +109,8 @@ DOSE_EVENT = received(
         Column("lot", "VARCHAR", "Lot of the drug", blinding="never"),
         Column("firmware", "VARCHAR", "Firmware at the time, where the row states it", blinding="infer"),
         Column("alarm", "VARCHAR", "Alarm on the row, product-neutral code"),
+        DEVICE_SEQ,
+        FOLD,
     ],
     identity=("subject_id", "device_id", "native_key"),
     sort=("subject_id", "start_local", "source_id", "line", "part"),
@@ -279,136 +300,6 @@ HOLD = Table(
     sort=("subject_id", "start_date"),
 )
 
-DEVICE_EVENT = received(
-    "device_event",
-    "Alarms, occlusions, suspends, refills, mode and clock changes of devices",
-    [
-        Column("subject_id", "VARCHAR", "Subject, once assigned"),
-        Column("device_id", "VARCHAR", "Device", required=True),
-        Column("native_key", "VARCHAR", "The device's own sequence number"),
-        Column(
-            "event",
-            "VARCHAR",
-            "Product-neutral code: alarm, occlusion, suspend, resume, refill, clock_change, ...",
-            required=True,
-        ),
-        Column("code", "VARCHAR", "Code as the device gives it", blinding="never"),
-        Column("start_local", "TIMESTAMP", "Start as shown by the device", required=True),
-        Column("end_local", "TIMESTAMP", "End"),
-        Column("start_utc", "TIMESTAMP", "Start in UTC"),
-        Column("detail", "VARCHAR", "Text of the device", blinding="never"),
-    ],
-    identity=("device_id", "native_key"),
-)
-
-WEAR_INTERVAL = received(
-    "wear_interval",
-    "Intervals a device was worn or on the body",
-    [
-        SUBJECT_ID,
-        Column("device_id", "VARCHAR", "Device"),
-        Column("start_local", "TIMESTAMP", "On", required=True),
-        Column("end_local", "TIMESTAMP", "Off; NULL when not recorded"),
-        Column("start_utc", "TIMESTAMP", "On, UTC"),
-        Column("end_utc", "TIMESTAMP", "Off, UTC"),
-        Column("body_site", "VARCHAR", "Anatomical site"),
-    ],
-    identity=("subject_id", "device_id", "start_local"),
-)
-
-RESERVOIR_FILL = received(
-    "reservoir_fill",
-    "Fills, residual volumes and refills of reservoirs",
-    [
-        SUBJECT_ID,
-        Column("device_id", "VARCHAR", "Device", required=True),
-        CHANNEL,
-        DRUG,
-        Column("filled_at", "TIMESTAMP", "Refill, local", required=True),
-        Column("filled_volume", AMOUNT, "Volume filled in volume_unit", blinding="never"),
-        Column("residual_volume", AMOUNT, "Volume withdrawn before filling", blinding="never"),
-        Column("volume_unit", "VARCHAR", "UCUM unit", blinding="never"),
-        Column("concentration", AMOUNT, "Concentration filled", blinding="never"),
-        Column("concentration_unit", "VARCHAR", "UCUM unit of concentration", blinding="never"),
-    ],
-    identity=("subject_id", "device_id", "channel", "filled_at"),
-    withheld=True,
-)
-
-RECOMMENDATION = received(
-    "recommendation",
-    "Dose recommendations of an algorithm and what became of them",
-    [
-        SUBJECT_ID,
-        Column("device_id", "VARCHAR", "Device"),
-        Column("native_key", "VARCHAR", "The algorithm's own id"),
-        Column("recommended_at", "TIMESTAMP", "Local time", required=True),
-        Column("recommended_amount", AMOUNT, "Recommended", blinding="never"),
-        Column("accepted_amount", AMOUNT, "Accepted", blinding="never"),
-        UNIT,
-        Column("decision", "VARCHAR", "accepted, overridden, expired", blinding="never"),
-        Column("decision_at", "TIMESTAMP", "When decided", blinding="never"),
-        Column("reason", "VARCHAR", "Reason of an override", blinding="never"),
-        Column("algorithm_version", "VARCHAR", "Version", blinding="never"),
-        Column("bound_min", AMOUNT, "Lower bound in force", blinding="never"),
-        Column("bound_max", AMOUNT, "Upper bound in force", blinding="never"),
-    ],
-    identity=("subject_id", "device_id", "native_key", "recommended_at"),
-    withheld=True,
-)
-
-REFERENCE_MEASUREMENT = received(
-    "reference_measurement",
-    "Weighed or assayed amounts against which a device is compared",
-    [
-        Column("subject_id", "VARCHAR", "Subject, NULL for bench series"),
-        Column("device_id", "VARCHAR", "Device", required=True),
-        Column("measured_at", "TIMESTAMP", "Local time", required=True),
-        Column("measurement", "VARCHAR", "weight, residual volume, assay", required=True),
-        Column("value", AMOUNT, "Value in unit", blinding="never"),
-        Column("unit", "VARCHAR", "UCUM unit", blinding="never"),
-    ],
-    identity=("device_id", "measured_at", "measurement"),
-    withheld=True,
-)
-
-OBSERVATION = received(
-    "observation",
-    "Vitals and other observations that stand beside the doses they drive",
-    [
-        SUBJECT_ID,
-        Column("device_id", "VARCHAR", "Measuring device"),
-        Column("code", "VARCHAR", "What was observed", required=True),
-        Column("observed_at", "TIMESTAMP", "Local time", required=True),
-        Column("observed_utc", "TIMESTAMP", "UTC"),
-        Column("value", "DOUBLE", "Value in unit", blinding="never"),
-        Column("value_text", "VARCHAR", "Value as text where not a number", blinding="never"),
-        Column("unit", "VARCHAR", "UCUM unit"),
-        Column("valid", "BOOLEAN", "FALSE when the source marks it invalid"),
-    ],
-    identity=("subject_id", "device_id", "code", "observed_at"),
-)
-
-CONTROL_TOTAL = received(
-    "control_total",
-    "Totals the device itself reports, used only to reconcile",
-    [
-        Column("subject_id", "VARCHAR", "Subject, once assigned"),
-        Column("device_id", "VARCHAR", "Device", required=True),
-        Column("total_date", "DATE", "Device-local day", required=True),
-        Column("measure", "VARCHAR", "What is totalled: bolus, basal, all, doses", required=True),
-        Column("reported_total", AMOUNT, "Total as reported", blinding="never"),
-        Column(
-            "summed_total",
-            AMOUNT,
-            "Sum of the events of that day; NULL before reconciliation",
-            blinding="never",
-        ),
-        UNIT,
-    ],
-    identity=("device_id", "total_date", "measure"),
-)
-
 MONITORING_INTERVAL = Table(
     "monitoring_interval",
     "When a subject's dosing was monitored, dark (no data) or off study",
@@ -433,12 +324,5 @@ DOSE_TABLES: tuple[Table, ...] = (
     DOSE_EVENT,
     DOSE_MATCH,
     EXPOSURE,
-    DEVICE_EVENT,
-    WEAR_INTERVAL,
-    RESERVOIR_FILL,
-    RECOMMENDATION,
-    REFERENCE_MEASUREMENT,
-    OBSERVATION,
-    CONTROL_TOTAL,
     MONITORING_INTERVAL,
 )
