@@ -133,7 +133,7 @@ class ReleaseBuilder:
         staged(received)
         create_file_rank(con, inputs.facts.sources)
         insert_protocol_tables(con, protocol)
-        store_received(con, received, protocol, self._progress)
+        store_received(con, received, inputs.facts, protocol, self._progress)
         counts = count_rows(con, received)
         insert_source_files(con, inputs.facts, counts, inputs.program_version)
         _drop_staging(con, received)

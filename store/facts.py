@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
+from store.device_actions import Assignment, Return, read_assignments
 from store.errors import IntegrityFailure
 from store.ledger_chain import LedgerRow
 
@@ -128,6 +129,9 @@ class Facts:
     protocol_sha256: str | None
     seq: int
     head: str
+    assignments: tuple[Assignment, ...] = ()
+    """Devices given to subjects, as people recorded it."""
+    returns: tuple[Return, ...] = ()
 
     def source(self, sha256: str) -> SourceFact | None:
         return next((fact for fact in self.sources if fact.sha256 == sha256), None)
@@ -149,7 +153,8 @@ def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None 
     sources: dict[str, SourceFact] = {}
     protocol: str | None = None
     seq, head = 0, ""
-    for row in rows:
+    kept = list(rows)
+    for row in kept:
         seq, head = row.seq, row.hash
         if row.action == IMPORT_SOURCE:
             fact = _read_source(row, withheld)
@@ -157,7 +162,7 @@ def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None 
         elif row.action == RECORD_PROTOCOL:
             protocol = row.record.removeprefix("protocol/")
     ordered = sorted(sources.values(), key=lambda fact: fact.precedence)
-    return Facts(tuple(ordered), protocol, seq, head)
+    return Facts(tuple(ordered), protocol, seq, head, *read_assignments(kept))
 
 
 def withholds_name(row: LedgerRow) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
+    from store.facts import Facts
     from store.protocol import Protocol
     from store.received import Received, ReceivedTable
 
@@ -36,8 +37,18 @@ def quarantine_unknown_subjects(con: duckdb.DuckDBPyConnection, received: Receiv
     )
 
 
-def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received: Received) -> None:
-    """Fill ``device`` and ``device_assignment`` from the register, recorded assignments and what dose rows state."""
+def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received: Received, facts: Facts) -> None:
+    """Fill ``device`` and ``device_assignment`` from the register, recorded assignments, what dose rows state, and what
+    coordinators recorded in the ledger."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE coordinator_assignment "
+        "(device_id VARCHAR, subject_id VARCHAR, start_date DATE, end_date DATE)"
+    )
+    if facts.assignments:
+        con.executemany(
+            "INSERT INTO coordinator_assignment VALUES (?, ?, ?, ?)",
+            [(entry.device_id, entry.subject_id, entry.start_date, entry.end_date) for entry in facts.assignments],
+        )
     stated = [
         received.tables[name]
         for name in STATED_IN
@@ -84,7 +95,8 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
             UNION ALL
             SELECT device_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'stated_in_data'
             FROM (SELECT device_id FROM stated_device WHERE NOT EXISTS (SELECT 1 FROM registered)
-                  UNION SELECT device_id FROM device_assignment_recorded) d
+                  UNION SELECT device_id FROM device_assignment_recorded
+                  UNION SELECT device_id FROM coordinator_assignment) d
             WHERE device_id NOT IN (SELECT device_id FROM registered)
         )
         SELECT e.device_id,
@@ -104,6 +116,8 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         SELECT device_id, subject_id, coalesce(start_date, DATE '1900-01-01'), end_date, 'enrolment'
         FROM device_assignment_recorded
         UNION ALL
+        SELECT device_id, subject_id, start_date, end_date, 'coordinator' FROM coordinator_assignment
+        UNION ALL
         SELECT s.device_id, s.subject_id, min(s.start_date), max(s.end_date), 'stated_in_data'
         FROM stated_device s
         WHERE s.device_id IN (SELECT device_id FROM device)
@@ -113,6 +127,27 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         ORDER BY 1, 3, 2
         """
     )
+    # The first return on one of its days ends an assignment.
+    if facts.returns:
+        con.execute("CREATE OR REPLACE TEMP TABLE returned (device_id VARCHAR, subject_id VARCHAR, end_date DATE)")
+        con.executemany(
+            "INSERT INTO returned VALUES (?, ?, ?)",
+            [(entry.device_id, entry.subject_id, entry.end_date) for entry in facts.returns],
+        )
+        con.execute(
+            """
+            UPDATE device_assignment SET end_date = (
+                SELECT min(r.end_date) FROM returned r
+                WHERE r.device_id = device_assignment.device_id AND r.subject_id = device_assignment.subject_id
+                  AND r.end_date >= device_assignment.start_date
+                  AND (device_assignment.end_date IS NULL OR r.end_date <= device_assignment.end_date))
+            WHERE basis <> 'stated_in_data' AND EXISTS (
+                SELECT 1 FROM returned r
+                WHERE r.device_id = device_assignment.device_id AND r.subject_id = device_assignment.subject_id
+                  AND r.end_date >= device_assignment.start_date
+                  AND (device_assignment.end_date IS NULL OR r.end_date <= device_assignment.end_date))
+            """
+        )
 
 
 def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:

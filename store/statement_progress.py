@@ -31,8 +31,13 @@ def following(con: duckdb.DuckDBPyConnection, tell: Callable[[float], None]) -> 
     ended = threading.Event()
 
     def ask() -> None:
+        import duckdb
+
         while not ended.wait(BETWEEN_S):
-            percent = con.query_progress()
+            try:
+                percent = con.query_progress()
+            except duckdb.ConnectionException:
+                return  # closed, so nothing is asked of it any more
             if 0 < percent < 100:
                 tell(percent / 100)
 

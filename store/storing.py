@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from store.clocks import clock_columns, create_clock_epochs, create_clock_rows, quarantine_lost_clocks
+from store.facts import Facts
 from store.identify import (
     BY_DEVICE,
     assign_subjects,
@@ -35,6 +36,7 @@ QUARANTINE_WORDS = {
 def store_received(
     con: duckdb.DuckDBPyConnection,
     received: Received,
+    facts: Facts,
     protocol: TrialProtocol,
     progress: Progress,
 ) -> None:
@@ -51,7 +53,7 @@ def store_received(
         table = received.tables[name]
         if name not in first and not devices_known:
             _insert_sites(con)
-            create_devices(con, protocol, received)
+            create_devices(con, protocol, received, facts)
             create_subject_zones(con)
             devices_known = True
         progress(f"storing {name}")
@@ -75,7 +77,7 @@ def store_received(
             _create_places(con)
     if not devices_known:
         _insert_sites(con)
-        create_devices(con, protocol, received)
+        create_devices(con, protocol, received, facts)
     con.execute(
         "INSERT INTO quarantine SELECT source_id, line, table_name, CAST(reason AS quarantine_reason), field, value, "
         "message, subject_id, device_id, raw FROM recv_rejected "

@@ -23,6 +23,17 @@ def test_a_statement_is_followed_from_beside(monkeypatch: pytest.MonkeyPatch) ->
     assert len(shares) > 3 and shares == sorted(shares) and 0 < shares[0] < shares[-1] < 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_connection_closed_meanwhile_ends_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statement_progress, "BETWEEN_S", 0.001)
+    con = duckdb.connect()
+    with following(con, lambda share: None):
+        con.execute("SELECT sum(i) FROM range(1_000_000) r(i)")
+        con.close()
+        for _ in range(200_000):
+            pass
+
+
 def test_an_import_says_what_it_does_and_how_many_rows_are_through(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     import_paths(new_study(tmp_path / "study"), few_files(tmp_path), lambda *call: told.append((*call, 0, 0)[:3]))

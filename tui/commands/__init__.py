@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import app, data, demo, export, patients, protocol, sql, summary
+from tui.commands import app, data, demo, device, export, patients, protocol, sql, summary
 
 
 def assemble() -> typer.Typer:
@@ -37,10 +37,16 @@ def assemble() -> typer.Typer:
         ("status", data.status, "How the study stands."),
         ("verify", data.verify, "Is what is stored what was stored?"),
         ("rebuild", data.rebuild, "Make the release again from its sources."),
+        ("undo", device.undo, "Reverse an entry of the ledger."),
         ("demo", demo.demo, "Build a study from sample data."),
     ):
         commands.command(name, short_help=short)(function)
     checks = typer.Typer(help="Look after protocol.toml.", rich_markup_mode=None)
     checks.command("check", short_help="Every mistake with its line.")(protocol.check)
     commands.add_typer(checks, name="protocol")
+    devices = typer.Typer(help="Record who has which device.", rich_markup_mode=None)
+    devices.command("assign", short_help="A subject gets a device.")(device.assign)
+    devices.command("return", short_help="A subject gives a device back.")(device.give_back)
+    devices.command("history", short_help="Who had a device when, and what it was.")(device.history)
+    commands.add_typer(devices, name="device")
     return commands

@@ -1,0 +1,154 @@
+"""Who had which device when, as people record it in the ledger: assigned, returned, and undone again.
+
+An entry is a fact; a release is made from the set of facts that stand, whatever their order. Undoing is an entry of its
+own that names the one it reverses; nothing is erased, and an undone undo stands again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from store.errors import UsageProblem
+from store.ledger import Entry
+from store.ledger_chain import LedgerRow
+
+ASSIGN_DEVICE = "assign_device"
+RETURN_DEVICE = "return_device"
+UNDO = "undo"
+
+UNDOABLE = (ASSIGN_DEVICE, RETURN_DEVICE)
+
+_FAR = dt.date(9999, 12, 31)
+
+
+@dataclass(frozen=True, order=True)
+class Assignment:
+    """One subject had one device from a day to a day, both included; open where ``end_date`` is None."""
+
+    device_id: str
+    start_date: dt.date
+    subject_id: str
+    end_date: dt.date | None = None
+
+    def meets(self, other: Assignment) -> bool:
+        """Whether both are of one device and share a day."""
+        return (
+            self.device_id == other.device_id
+            and self.start_date <= (other.end_date or _FAR)
+            and other.start_date <= (self.end_date or _FAR)
+        )
+
+    def __str__(self) -> str:
+        end = f"to {self.end_date}" if self.end_date else "on"
+        return f"device {self.device_id} at subject {self.subject_id} from {self.start_date} {end}"
+
+
+@dataclass(frozen=True, order=True)
+class Return:
+    """The subject gave the device back that day: the last day it was theirs."""
+
+    device_id: str
+    subject_id: str
+    end_date: dt.date
+
+
+def standing(rows: Iterable[LedgerRow], actions: Sequence[str] = UNDOABLE) -> list[LedgerRow]:
+    """Rows of ``actions`` that no later entry reverses."""
+    rows = list(rows)
+    reversed_by: dict[int, list[LedgerRow]] = {}
+    for row in rows:
+        if row.action == UNDO:
+            reversed_by.setdefault(int(row.record.removeprefix("ledger/")), []).append(row)
+
+    def stands(row: LedgerRow) -> bool:
+        return not any(stands(undo) for undo in reversed_by.get(row.seq, ()))
+
+    return [row for row in rows if row.action in actions and stands(row)]
+
+
+def read_assignments(rows: Iterable[LedgerRow]) -> tuple[tuple[Assignment, ...], tuple[Return, ...]]:
+    """The assignments and returns that stand, each once, in a fixed order."""
+    assigned, returned = set(), set()
+    for row in standing(rows):
+        device_id, value = row.record.removeprefix("device/"), row.new_value
+        if row.action == ASSIGN_DEVICE:
+            end = dt.date.fromisoformat(value["end_date"]) if value["end_date"] else None
+            start = dt.date.fromisoformat(value["start_date"])
+            assigned.add(Assignment(device_id, start, value["subject_id"], end))
+        else:
+            returned.add(Return(device_id, value["subject_id"], dt.date.fromisoformat(value["end_date"])))
+    key = str  # end dates may be None, which has no order
+    return tuple(sorted(assigned, key=key)), tuple(sorted(returned))
+
+
+def assign_entry(assignment: Assignment, known: Iterable[Assignment], reason: str) -> Entry:
+    """The entry of a new assignment.
+
+    Raises ``UsageProblem`` where the end lies before the start, or where somebody else had the device on one of its
+    days: ``known`` are the assignments that stand, those of the enrolment data included.
+    """
+    if assignment.end_date is not None and assignment.end_date < assignment.start_date:
+        raise UsageProblem(
+            f"The last day {assignment.end_date} lies before the first {assignment.start_date}.",
+            remedy="Give --from and --to in order.",
+        )
+    for other in known:
+        if assignment.meets(other) and other.subject_id != assignment.subject_id:
+            raise UsageProblem(
+                f"{str(other).capitalize()}: subject {assignment.subject_id} cannot have it on the same day.",
+                remedy=f"Record its return first: dosetrail device return {other.device_id} --on DATE --reason ...",
+            )
+        if assignment == other:
+            raise UsageProblem(f"This is recorded already: {other}.", remedy="Nothing needs to be done.")
+    new = {
+        "subject_id": assignment.subject_id,
+        "start_date": assignment.start_date.isoformat(),
+        "end_date": assignment.end_date.isoformat() if assignment.end_date else None,
+    }
+    return Entry(ASSIGN_DEVICE, f"device/{assignment.device_id}", new=new, reason=reason)
+
+
+def return_entry(device_id: str, end_date: dt.date, known: Iterable[Assignment], reason: str) -> Entry:
+    """The entry of a return: it closes the assignment the device had that day.
+
+    Raises ``UsageProblem`` where nobody had it then, or it had been given back before.
+    """
+    wanted = Assignment(device_id, end_date, "", end_date)
+    held = [assignment for assignment in known if assignment.meets(wanted)]
+    if not held:
+        raise UsageProblem(
+            f"Nobody had device {device_id} on {end_date}.",
+            remedy=f"dosetrail device history {device_id} shows who had it when.",
+        )
+    new = {"subject_id": held[0].subject_id, "end_date": end_date.isoformat()}
+    return Entry(RETURN_DEVICE, f"device/{device_id}", new=new, reason=reason)
+
+
+def undo_entry(seq: int, rows: Sequence[LedgerRow], reason: str) -> Entry:
+    """The entry that reverses entry ``seq``; raises ``UsageProblem`` where it is none that can be, or is reversed."""
+    row = next((row for row in rows if row.seq == seq), None)
+    if row is None or row.action not in (*UNDOABLE, UNDO):
+        raise UsageProblem(
+            f"Ledger entry {seq} is no device assignment or return.",
+            remedy="dosetrail device history DEVICE lists the entries and their numbers.",
+        )
+    if row.action in UNDOABLE and row not in standing(rows):
+        raise UsageProblem(f"Ledger entry {seq} is undone already.", remedy="Nothing needs to be done.")
+    return Entry(UNDO, f"ledger/{seq}", old=row.new_value, reason=reason)
+
+
+def apply_returns(assignments: Iterable[Assignment], returns: Iterable[Return]) -> list[Assignment]:
+    """Assignments that end with the first return of their device by their subject on one of their days."""
+    closed = []
+    for assignment in assignments:
+        ends = [
+            entry.end_date
+            for entry in returns
+            if (entry.device_id, entry.subject_id) == (assignment.device_id, assignment.subject_id)
+            and assignment.start_date <= entry.end_date <= (assignment.end_date or _FAR)
+        ]
+        end = min(ends, default=assignment.end_date)
+        closed.append(Assignment(assignment.device_id, assignment.start_date, assignment.subject_id, end))
+    return closed

@@ -1,0 +1,234 @@
+"""`dosetrail device` and `dosetrail undo`: who has which device, recorded in the ledger with a reason.
+
+The next release takes the entries up; until then they are pending, and `status` says so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tui.commands.options import JsonOption, StudyOption, open_study, study_word
+
+if TYPE_CHECKING:
+    from store.device_actions import Assignment
+    from store.ledger import Entry
+    from store.study import Study
+    from tui.reading import Reader
+
+DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="Device id as the data have it.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would move; record nothing.")]
+
+
+def assign(
+    context: typer.Context,
+    device: DeviceArgument,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Subject who gets it.")],
+    start: Annotated[str, typer.Option("--from", metavar="DATE", help="First day, YYYY-MM-DD.")],
+    reason: ReasonOption,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Last day; open without it.", show_default=False)
+    ] = None,
+    dry_run: DryRunOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Record that a subject has a device, also back-dated. Rows that waited for it move with the next release.
+
+    Example: dosetrail device assign PUMP-17 701-004 --from 2026-03-01 --reason "handed out at visit 2"
+    """
+    from store.device_actions import Assignment, assign_entry
+    from store.errors import UsageProblem
+
+    opened = open_study(context, study)
+    known, subjects, waiting = _state(opened, device)
+    if subject not in subjects:
+        raise UsageProblem(
+            f"There is no subject {subject} in the study.",
+            remedy="dosetrail patients lists them; nothing was recorded.",
+        )
+    wanted = Assignment(device, _day(start, "--from"), subject, _day(end, "--to") if end else None)
+    entry = assign_entry(wanted, known, _reason(reason))
+    moved = [row for row in waiting if row["day"] is None or _within(row["day"], wanted)]
+    return _record(opened, entry, {"assignment": str(wanted), "rows_moved": moved}, dry_run=dry_run, as_json=json)
+
+
+def give_back(
+    context: typer.Context,
+    device: DeviceArgument,
+    day: Annotated[str, typer.Option("--on", metavar="DATE", help="The last day it was theirs, YYYY-MM-DD.")],
+    reason: ReasonOption,
+    dry_run: DryRunOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Record that a device came back; later rows of it wait for the next assignment.
+
+    Example: dosetrail device return PUMP-17 --on 2026-04-12 --reason "swapped, battery door broken"
+    """
+    from store.device_actions import return_entry
+
+    opened = open_study(context, study)
+    known, _, _ = _state(opened, device)
+    entry = return_entry(device, _day(day, "--on"), known, _reason(reason))
+    told: dict[str, Any] = {"returned": f"device {device} by subject {entry.new['subject_id']} on {day}"}  # type: ignore[index,call-overload]
+    return _record(opened, entry, told, dry_run=dry_run, as_json=json)
+
+
+def undo(
+    context: typer.Context,
+    seq: Annotated[int, typer.Argument(metavar="SEQ", help="Number of the ledger entry.")],
+    reason: ReasonOption,
+    dry_run: DryRunOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Reverse a device assignment or return. The entry stays in the ledger, and so does its reversal.
+
+    Example: dosetrail undo 41 --reason "wrong serial typed"
+    """
+    from store.device_actions import undo_entry
+
+    opened = open_study(context, study)
+    entry = undo_entry(seq, opened.ledger.read(), _reason(reason))
+    return _record(opened, entry, {"undone": f"ledger entry {seq}"}, dry_run=dry_run, as_json=json)
+
+
+def history(context: typer.Context, device: DeviceArgument, study: StudyOption = None, json: JsonOption = False) -> int:
+    """Show who had a device when, its firmware, lot and UDI over time, and the ledger entries about it.
+
+    Example: dosetrail device history PUMP-17
+    """
+    from store.device_actions import UNDOABLE, standing
+    from tui.output import write_json, write_lines
+    from tui.reading import open_release
+    from tui.tables import Column, print_table
+
+    opened = open_study(context, study)
+    rows = opened.ledger.read()
+    standing_seqs = {row.seq for row in standing(rows)}
+    entries = [
+        {
+            "seq": row.seq,
+            "action": row.action.replace("_", " "),
+            "subject_id": row.new_value["subject_id"],
+            "start_date": row.new_value.get("start_date"),
+            "end_date": row.new_value["end_date"],
+            "by": row.user,
+            "reason": row.reason,
+            "stands": row.seq in standing_seqs,
+        }
+        for row in rows
+        if row.action in UNDOABLE and row.record == f"device/{device}"
+    ]
+    known, _, _ = _state(opened, device)
+    with open_release(opened) as reader:
+        described = _properties(reader, device)
+    had = [
+        {"subject_id": entry.subject_id, "start_date": entry.start_date, "end_date": entry.end_date} for entry in known
+    ]
+    if json:
+        write_json({"device_id": device, "assignments": had, "properties": described, "ledger": entries})
+        return 0
+    for title, found in (("had by", had), ("was", described), ("ledger", entries)):
+        write_lines([f"{title.upper()}"])
+        if found:
+            columns = [Column(name.replace("_", " "), gives_way=name == "reason") for name in found[0]]
+            print_table(columns, (["" if cell is None else str(cell) for cell in row.values()] for row in found))
+        else:
+            write_lines(["nothing recorded"])
+        write_lines([""])
+    return 0
+
+
+def _properties(reader: Reader, device: str) -> list[dict[str, Any]]:
+    """What device lists and dose rows said of a device: each value with the first and last day it was stated."""
+    return reader.records(
+        """
+        SELECT lower(property) AS property, value, NULL AS first_day, NULL AS last_day FROM device_property
+        WHERE device_id = ? AND upper(property) IN ('FIRMWARE', 'SFTWRVER', 'LOT', 'BATCH', 'FDAUDI', 'UDI', 'MODEL')
+        UNION SELECT 'firmware', firmware, min(start_local)::DATE::VARCHAR, max(start_local)::DATE::VARCHAR
+        FROM dose_event WHERE device_id = ? AND firmware IS NOT NULL GROUP BY firmware
+        UNION SELECT 'lot', lot, min(start_local)::DATE::VARCHAR, max(start_local)::DATE::VARCHAR
+        FROM dose_event WHERE device_id = ? AND lot IS NOT NULL GROUP BY lot
+        ORDER BY 1, 3, 2
+        """,
+        [device, device, device],
+    )
+
+
+def _state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[dict[str, Any]]]:
+    """Assignments of a device as recorded and pending, the study's subjects, and the rows of it that wait."""
+    from store.device_actions import Assignment, apply_returns, read_assignments
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        stored = [
+            Assignment(*row)
+            for row in reader.rows(
+                "SELECT device_id, start_date, subject_id, end_date FROM device_assignment "
+                "WHERE device_id = ? AND basis = 'enrolment'",
+                [device],
+            )
+        ]
+        subjects = {row[0] for row in reader.rows("SELECT subject_id FROM subject")}
+        waiting = reader.records(
+            "SELECT table_name, reason, count(*) AS rows, TRY_CAST(coalesce(raw->>'start_local', raw->>'observed_at', "
+            "raw->>'filled_at', raw->>'recommended_at', raw->>'measured_at', raw->>'total_date') AS DATE) AS day "
+            "FROM quarantine WHERE device_id = ? AND reason IN ('unassigned_device', 'unknown_device') "
+            "GROUP BY ALL ORDER BY ALL",
+            [device],
+        )
+    assigned, returned = read_assignments(study.ledger.read())
+    known = apply_returns([*stored, *(entry for entry in assigned if entry.device_id == device)], returned)
+    return sorted(known, key=str), subjects, waiting
+
+
+def _within(day: dt.date, wanted: Assignment) -> bool:
+    return wanted.start_date <= day and (wanted.end_date is None or day <= wanted.end_date)
+
+
+def _record(study: Study, entry: Entry, told: dict[str, Any], *, dry_run: bool, as_json: bool) -> int:
+    """Append the entry and say what moves."""
+    from tui.output import write_command, write_json, write_lines, write_paragraph
+
+    head = None if dry_run else study.ledger.append([entry])
+    moved = told.get("rows_moved", [])
+    if as_json:
+        write_json(
+            {**told, "recorded": head is not None, "ledger_seq": head.seq if head else None,
+             "ledger_head": head.hash if head else None, "reason": entry.reason}
+        )  # fmt: skip
+        return 0
+    for name, value in told.items():
+        if name != "rows_moved":
+            write_paragraph(f"{'Would record' if dry_run else 'Recorded'}: {value}.")
+    if "rows_moved" in told:
+        rows = sum(row["rows"] for row in moved)
+        days = sorted(row["day"] for row in moved if row["day"] is not None)
+        span = f", {days[0]} to {days[-1]}" if days else ""
+        write_paragraph(f"{rows:,} rows of the device wait in quarantine and move with the next release{span}.")
+    if head is not None:
+        write_lines([f"Ledger head {head.hash}@{head.seq}"])
+        write_command("It counts from the next release:", f"dosetrail release {study_word(study)}")
+    return 0
+
+
+def _day(text: str, option: str) -> dt.date:
+    from store.errors import UsageProblem
+
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageProblem(f"{option} {text} is no date.", remedy="Write it as YYYY-MM-DD.") from error
+
+
+def _reason(text: str) -> str:
+    from store.errors import UsageProblem
+
+    if not text.strip():
+        raise UsageProblem("A reason is needed.", remedy='Say why: --reason "handed out at visit 2".')
+    return text.strip()
