@@ -189,7 +189,7 @@ def _drop_staging(con: duckdb.DuckDBPyConnection, received: Received) -> None:
         con.execute(f"DROP TABLE IF EXISTS exc_{name}")
     rows = con.execute(
         "SELECT table_name FROM duckdb_tables() WHERE temporary AND "
-        "regexp_matches(table_name, '^(stage|frames|recv|dup)_')"
+        "regexp_matches(table_name, '^(stage|frames|recv|dup|assigned|clock|fold)_')"
     ).fetchall()
     for (name,) in rows:
         con.execute(f'DROP TABLE IF EXISTS "{name}"')

@@ -95,24 +95,23 @@ def _zones_of(
     return [(device_id, zone, first.get(device_id)) for device_id, zone in zones]
 
 
-def create_clock_rows(con: duckdb.DuckDBPyConnection, received: ReceivedTable, subject: str, joins: str) -> bool:
+def create_clock_rows(con: duckdb.DuckDBPyConnection, received: ReceivedTable, subject: str, joins: str) -> None:
     """Create ``clock_row``: UTC, offset, correction, rule and certainty of the rows of devices whose clock is known.
 
-    ``subject``: SQL of a row's subject over ``s`` and ``joins``. Returns whether there is any such row.
+    ``subject``: SQL of a row's subject over ``s`` and ``joins``.
     """
-    timed = TIMED.get(received.table.name)
+    timed = TIMED[received.table.name]
     con.execute(
         "CREATE OR REPLACE TEMP TABLE clock_row (source_id VARCHAR, line BIGINT, part SMALLINT, start_utc TIMESTAMP, "
         "end_utc TIMESTAMP, utc_offset_min SMALLINT, clock_correction_s INTEGER, clock_rule VARCHAR, "
         "time_uncertain BOOLEAN)"
     )
-    if timed is None or "device_id" not in received.columns:
-        return False
+    if "device_id" not in received.columns:
+        return
     if con.execute("SELECT 1 FROM device_clock LIMIT 1").fetchall():
         _insert_epoch_rows(con, received, timed, subject, joins)
     if "device_seq" in received.columns:
         _insert_bracketed(con, received, timed, subject, joins)
-    return bool(con.execute("SELECT 1 FROM clock_row LIMIT 1").fetchall())
 
 
 def _insert_epoch_rows(
@@ -177,8 +176,6 @@ def _insert_bracketed(
 ) -> None:
     """Rows of a clock that was lost and never set right: no UTC, but the day of the entry before them in the device's
     own order, marked uncertain, so that the dose counts."""
-    if "device_seq" not in received.columns:
-        return
     con.execute(
         f"""
         INSERT INTO clock_row
@@ -219,10 +216,10 @@ def clock_columns(received: ReceivedTable, by_zone: dict[str, str]) -> dict[str,
 
 def quarantine_lost_clocks(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
     """Mark rows of a lost clock that nothing sets right as impossible_time: they wait for the clock change."""
-    timed = TIMED.get(received.table.name)
-    if timed is None or "device_seq" not in received.columns:
+    if "device_seq" not in received.columns:
         return
     name = received.table.name
+    timed = TIMED[name]
     con.execute(
         f"INSERT INTO exc_{name} SELECT source_id, line, part, 'impossible_time', NULL FROM {received.view} "
         f"WHERE {timed.start} < {LOST} AND device_seq IS NOT NULL "

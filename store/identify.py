@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from store.device_actions import Assignment, apply_returns
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -127,27 +129,24 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         ORDER BY 1, 3, 2
         """
     )
-    # The first return on one of its days ends an assignment.
-    if facts.returns:
-        con.execute("CREATE OR REPLACE TEMP TABLE returned (device_id VARCHAR, subject_id VARCHAR, end_date DATE)")
-        con.executemany(
-            "INSERT INTO returned VALUES (?, ?, ?)",
-            [(entry.device_id, entry.subject_id, entry.end_date) for entry in facts.returns],
-        )
-        con.execute(
-            """
-            UPDATE device_assignment SET end_date = (
-                SELECT min(r.end_date) FROM returned r
-                WHERE r.device_id = device_assignment.device_id AND r.subject_id = device_assignment.subject_id
-                  AND r.end_date >= device_assignment.start_date
-                  AND (device_assignment.end_date IS NULL OR r.end_date <= device_assignment.end_date))
-            WHERE basis <> 'stated_in_data' AND EXISTS (
-                SELECT 1 FROM returned r
-                WHERE r.device_id = device_assignment.device_id AND r.subject_id = device_assignment.subject_id
-                  AND r.end_date >= device_assignment.start_date
-                  AND (device_assignment.end_date IS NULL OR r.end_date <= device_assignment.end_date))
-            """
-        )
+    _end_returned(con, facts)
+
+
+def _end_returned(con: duckdb.DuckDBPyConnection, facts: Facts) -> None:
+    """Give assignments their last day where the device was returned."""
+    if not facts.returns:
+        return
+    rows = con.execute(
+        "SELECT device_id, start_date, subject_id, end_date FROM device_assignment WHERE basis <> 'stated_in_data'"
+    ).fetchall()
+    held = [Assignment(*row) for row in rows]
+    for before, after in zip(held, apply_returns(held, facts.returns), strict=True):
+        if after != before:
+            con.execute(
+                "UPDATE device_assignment SET end_date = ? WHERE device_id = ? AND start_date = ? AND subject_id = ? "
+                "AND end_date IS NOT DISTINCT FROM CAST(? AS DATE) AND basis <> 'stated_in_data'",
+                [after.end_date, before.device_id, before.start_date, before.subject_id, before.end_date],
+            )
 
 
 def quarantine_unknown_devices(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from store.facts import SourceFact
+    from store.study import Study
 
 MANIFEST = "manifest.json"
 MOST_SEGMENTS = 24
@@ -79,8 +80,9 @@ class _Segment:
 class ReceivedCache:
     """The cache of one study; ``fingerprint`` names the program that reads files (``program_fingerprint``)."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self._folder = folder
+    def __init__(self, study: Study, fingerprint: str) -> None:
+        self._study = study
+        self._folder = study.cache_dir
         self._fingerprint = fingerprint
 
     def find(self, facts: Iterable[SourceFact]) -> CachedRows:
@@ -161,8 +163,10 @@ class ReceivedCache:
         tables: Mapping[str, Sequence[str]],
     ) -> None:
         self._folder.mkdir(exist_ok=True)
-        set_mode(self._folder, 0o700)
+        modes, gid = self._study.modes, self._study.gid if self._study.shared else None
+        set_mode(self._folder, modes.cache, gid)
         new = Path(tempfile.mkdtemp(prefix=_NEW, dir=self._folder))
+        set_mode(new, modes.cache, gid)
         try:
             files = {}
             for table, selects in tables.items():
@@ -171,10 +175,12 @@ class ReceivedCache:
                     f"COPY ({' UNION ALL BY NAME '.join(selects)}) TO {text_literal(str(path))} "
                     "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
                 )
+                set_mode(path, modes.cache_file, gid)
                 files[table] = hash_file(path)
             manifest = {"keys": dict(keys), "rows_read": dict(rows_read), "files": files}
             text = json.dumps(manifest, sort_keys=True)
             (new / MANIFEST).write_text(text)
+            set_mode(new / MANIFEST, modes.cache_file, gid)
             final = self._folder / hashlib.sha256(text.encode()).hexdigest()[:16]
             if final.exists():
                 shutil.rmtree(final)

@@ -23,14 +23,20 @@ class Modes:
     releases: int
     sources: int
     source_file: int
+    cache: int
+    cache_file: int = 0o600
     protocol: int = 0o644
     release_file: int = 0o444
     unblinded_release_file: int = 0o440
 
 
 # The set-group-id bit (2xxx) makes new files belong to the study's group, whoever writes them.
-SHARED = Modes(study=0o2755, ledger_dir=0o2770, ledger_file=0o660, releases=0o2755, sources=0o2750, source_file=0o440)
-PRIVATE = Modes(study=0o755, ledger_dir=0o700, ledger_file=0o600, releases=0o755, sources=0o700, source_file=0o400)
+SHARED = Modes(
+    study=0o2755, ledger_dir=0o2770, ledger_file=0o660, releases=0o2755, sources=0o2750, source_file=0o440, cache=0o2700
+)
+PRIVATE = Modes(
+    study=0o755, ledger_dir=0o700, ledger_file=0o600, releases=0o755, sources=0o700, source_file=0o400, cache=0o700
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def received_cache(study: Study) -> ReceivedCache:
     import store
 
     packages = tuple(Path(package.__path__[0]) for package in (importers, store))
-    return ReceivedCache(study.cache_dir, program_fingerprint(packages))
+    return ReceivedCache(study, program_fingerprint(packages))
 
 
 def estimate_rows(path: Path) -> int:

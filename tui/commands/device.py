@@ -161,7 +161,7 @@ def _properties(reader: Reader, device: str) -> list[dict[str, Any]]:
 
 
 def _state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[dict[str, Any]]]:
-    """Assignments of a device as recorded and pending, the study's subjects, and the rows of it that wait."""
+    """Assignments of a device by enrolment and ledger, also pending ones; the study's subjects; rows that wait."""
     from store.device_actions import Assignment, apply_returns, read_assignments
     from tui.reading import open_release
 
@@ -169,8 +169,8 @@ def _state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[
         stored = [
             Assignment(*row)
             for row in reader.rows(
-                "SELECT device_id, start_date, subject_id, end_date FROM device_assignment "
-                "WHERE device_id = ? AND basis = 'enrolment'",
+                "SELECT device_id, coalesce(start_date, DATE '1900-01-01'), subject_id, end_date "
+                "FROM device_assignment_recorded WHERE device_id = ?",
                 [device],
             )
         ]
