@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store.build import connect_build
+from store.empty_release import open_empty_release
 from store.inference import ROWS_SHOWN, Inference
-from store.schema import PROVENANCE_NAMES, Table, create_table_sql, create_types, history_table, write_comments
+from store.schema import PROVENANCE_NAMES, Table, history_table
 from store.tables import TABLES
-from store.views import create_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,7 +53,7 @@ class Withheld:
 
 def write_blinded_file(full: Path, blinded: Path) -> list[Withheld]:
     """Write the blinded half of a release pair next to the full one; returns what the inference test withheld."""
-    con = connect_build(blinded)
+    con = open_empty_release(blinded, constraints=False)
     try:
         con.execute(f"ATTACH '{str(full).replace(chr(39), chr(39) * 2)}' AS full_release (READ_ONLY)")
         withheld = write_blinded(con, "full_release")
@@ -66,23 +65,16 @@ def write_blinded_file(full: Path, blinded: Path) -> list[Withheld]:
 
 
 def write_blinded(con: duckdb.DuckDBPyConnection, full: str) -> list[Withheld]:
-    """Fill the connection's current (empty) database with the blinded copy of attached catalog ``full``.
+    """Fill the connection's current database, an empty release, with the blinded copy of attached catalog ``full``.
 
     Returns the columns the inference test withheld. The same full release always gives the same copy.
     """
     con.execute("SET preserve_insertion_order = true")
     con.execute("BEGIN")
-    create_types(con)
-    con.execute("CREATE SCHEMA history")
     copy = _Copy(con, full)
     for table in TABLES.values():
-        con.execute(create_table_sql(table, constraints=False))
-        if table.origin == "received":
-            con.execute(create_table_sql(history_table(table), constraints=False))
         if not table.withheld:
             copy.fill(table)
-    write_comments(con)
-    create_views(con)
     con.execute("COMMIT")
     return copy.withheld
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from store.accounting import FileCounts, count_rows
 from store.digest import compute_release_digest
+from store.empty_release import open_empty_release
 from store.facts import Facts, SourceFact
 from store.protocol import Protocol as TrialProtocol
 from store.protocol_file import RecordedProtocol
@@ -27,28 +28,15 @@ from store.release_tables import (
     insert_source_files,
 )
 from store.resolve import create_file_rank
-from store.schema import (
-    create_table_sql,
-    create_types,
-    history_table,
-    write_comments,
-)
 from store.statement_progress import Progress, quiet
 from store.storing import store_received
 from store.tables import TABLES
-from store.views import create_views
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
     from store.ledger_chain import LedgerRow
-
-STORAGE_VERSION = "v1.4.0"
-"""Files that DuckDB 1.4, 1.5 and 2 open."""
-
-MEMORY_LIMIT = "2000MB"
-"""Of DuckDB while rows are stored: sorting seven million doses within 1,400 MB spills, a third more time."""
 
 ANALYSIS_MEMORY_LIMIT = "900MB"
 """Of DuckDB beside the analysis, which holds the doses too: together they stay under 2.5 GB."""
@@ -82,25 +70,6 @@ class Built:
     counts: dict[str, FileCounts]
 
 
-def connect_build(path: Path) -> duckdb.DuckDBPyConnection:
-    """A read-write connection to a new release file, spilling into its own folder, extensions off."""
-    import duckdb
-
-    con = duckdb.connect(
-        str(path),
-        config={
-            "storage_compatibility_version": STORAGE_VERSION,
-            "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(path.parent / "spill"),
-            "preserve_insertion_order": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        },
-    )
-    con.execute("SET TimeZone = 'UTC'")
-    return con
-
-
 class ReleaseBuilder:
     """One release file in the making: open it, let importers stage rows in ``con``, then ``finish`` once.
 
@@ -110,10 +79,9 @@ class ReleaseBuilder:
     def __init__(self, path: Path, progress: Progress = quiet) -> None:
         self._path = path
         self._progress = progress
-        self.con = connect_build(path)
+        self.con = open_empty_release(path)
 
     def __enter__(self) -> ReleaseBuilder:
-        _create_schema(self.con)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -167,19 +135,6 @@ def _catalog(con: duckdb.DuckDBPyConnection) -> str:
     row = con.execute("SELECT current_database()").fetchone()
     assert row is not None
     return str(row[0])
-
-
-def _create_schema(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("BEGIN")
-    create_types(con)
-    con.execute("CREATE SCHEMA history")
-    for table in TABLES.values():
-        con.execute(create_table_sql(table))
-        if table.origin == "received":
-            con.execute(create_table_sql(history_table(table), constraints=False))
-    write_comments(con)
-    create_views(con)
-    con.execute("COMMIT")
 
 
 def _drop_staging(con: duckdb.DuckDBPyConnection, received: Received) -> None:
