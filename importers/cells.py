@@ -196,6 +196,19 @@ def amount_cell(
     )
 
 
+def float_cell(name: str, label: str, null_values: Sequence[str], *, decimal: str, thousands: str | None) -> Cell:
+    """A DOUBLE of any sign, as measurements are; amounts are never read this way."""
+    raw, text, value = f"r_{name}", f"t_{name}", f"v_{name}"
+    number_text = _number_text(raw, decimal, thousands, trimmed_sql(raw, null_values))
+    steps: Steps = (((text, number_text),), ((value, f"TRY_CAST({text} AS DOUBLE)"),))
+    return Cell(
+        name,
+        steps,
+        ((name, value),),
+        (Check(name, "bad_number", f'{label}: no number with the decimal sign "{decimal}"'),),
+    )
+
+
 def _amount_failures(name: str, label: str, decimal: str, *, whole: bool) -> tuple[Check, ...]:
     other, word = (",", "comma") if decimal == "." else (".", "point")
     limit = "a whole number up to 2147483647" if whole else "at most six decimals and 12 digits before them"

@@ -24,7 +24,7 @@ from importers.cells import Check
 from importers.delimited import head_names, open_delimited
 from importers.doubts import refuse_doubtful
 from importers.export_time import latest_time, read_export_time, received_time
-from importers.mapping import Reading, RowPlan, match_columns, plan_rows, reading_of
+from importers.mapping import Reading, RowPlan, lacking, match_columns, plan_rows, reading_of, require_units
 from importers.parquet import is_parquet, open_parquet
 from importers.rejects import create_rejected
 from importers.scratch import scratch_folder
@@ -148,23 +148,19 @@ def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[st
     plan = plan_rows(DOSE_EVENT, ACCEPTED, reading, header, sample)
     given = plan.columns
     if not given & {"subject_id", "device_id"}:
-        raise _lacking(
+        raise lacking(
             reading, header, "subject_id or device_id", 'columns.subject_id = "..." or columns.device_id = "..."'
         )
     if "start_local" not in given:
-        raise _lacking(reading, header, "start_local, the time of a dose", 'columns.start_local = "..."')
+        raise lacking(reading, header, "start_local, the time of a dose", 'columns.start_local = "..."')
     if "kind" not in given:
-        raise _lacking(
+        raise lacking(
             reading,
             header,
             "kind, what the events are",
             f'constants.kind = "injection" (or another of: {", ".join(DOSE_KINDS)}), or columns.kind = "..."',
         )
-    for amount, unit in UNIT_OF.items():
-        if amount in given and unit not in given:
-            raise _lacking(
-                reading, header, f"{unit}, the unit of {amount}", f'constants.{unit} = "mg", or columns.{unit} = "..."'
-            )
+    require_units(plan, UNIT_OF, reading, header)
     cells = plan.cell_names
     if not {"subject_id", "device_id"} & {name for name, _ in plan.constants}:
         missing = " AND ".join(f"v_{name} IS NULL" for name in ("subject_id", "device_id") if name in cells)
@@ -172,19 +168,7 @@ def plan_doses(reading: Reading, header: tuple[str, ...], sample: tuple[tuple[st
     plan.require("start_local", "the time of the dose is missing")
     if "kind" in cells:
         plan.require("kind", "the kind of event is missing")
-    for amount, unit in UNIT_OF.items():
-        if amount in cells and unit in cells:
-            condition = f"v_{amount} IS NOT NULL AND v_{unit} IS NULL"
-            plan.checks.append(Check(unit, "missing_value", f"an amount without {unit}", condition))
     return plan
-
-
-def _lacking(reading: Reading, header: tuple[str, ...], what: str, line: str) -> UnreadableFile:
-    return UnreadableFile(
-        f"Neither a column nor a constant gives {what}. Columns found: {', '.join(name for name in header if name)}.",
-        remedy=f"Add to the [[source]] of {reading.label} in protocol.toml: {line}.",
-        missing=what,
-    )
 
 
 def _shown(plan: RowPlan) -> list[tuple[str, str]]:

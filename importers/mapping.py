@@ -17,6 +17,7 @@ from importers.cells import (
     Check,
     amount_cell,
     constant_amount,
+    float_cell,
     list_cell,
     quote,
     text_cell,
@@ -108,6 +109,8 @@ class RowPlan:
     table: str
     null_values: tuple[str, ...] = ("",)
     """Cells that hold nothing; the carrier hands them over as NULL."""
+    zone: str = "site"
+    """What the source says of its times (``TimeReading.zone``)."""
     raw: list[tuple[str, str]] = field(default_factory=list)
     """Text as it stands: (alias ``r_<column>``, SQL over the file's columns)."""
     cells: list[Cell] = field(default_factory=list)
@@ -140,6 +143,30 @@ class RowPlan:
         self.checks.append(Check(name, "missing_value", words, f"v_{name} IS NULL"))
 
 
+def lacking(reading: Reading, header: Sequence[str], what: str, line: str) -> UnreadableFile:
+    """The refusal of a file that lacks what every row needs; ``line`` is what to add to its [[source]]."""
+    return UnreadableFile(
+        f"Neither a column nor a constant gives {what}. Columns found: {', '.join(name for name in header if name)}.",
+        remedy=f"Add to the [[source]] of {reading.label} in protocol.toml: {line}.",
+        missing=what,
+    )
+
+
+def require_units(plan: RowPlan, unit_of: Mapping[str, str], reading: Reading, header: Sequence[str]) -> None:
+    """Reject rows with an amount and no unit; raises ``UnreadableFile`` where the file has amounts and no units.
+
+    ``unit_of``: column of an amount -> column of its unit.
+    """
+    given, cells = plan.columns, plan.cell_names
+    for amount, unit in unit_of.items():
+        if amount in given and unit not in given:
+            line = f'constants.{unit} = "mg", or columns.{unit} = "..."'
+            raise lacking(reading, header, f"{unit}, the unit of {amount}", line)
+        if amount in cells and unit in cells:
+            condition = f"v_{amount} IS NOT NULL AND v_{unit} IS NULL"
+            plan.checks.append(Check(unit, "missing_value", f"an amount without {unit}", condition))
+
+
 def plan_rows(
     table: Table,
     accepted: Sequence[str],
@@ -156,7 +183,7 @@ def plan_rows(
     """
     _check_keys(reading, accepted)
     found = match_columns(reading, accepted, header)
-    plan = RowPlan(table.name, reading.null_values)
+    plan = RowPlan(table.name, reading.null_values, reading.time.zone)
     for name, index in found.items():
         label = header[index].strip()
         mapped = {} if _is_listed(table, name) else reading.values.get(name, {})
@@ -279,6 +306,8 @@ def _cell(table: Table, name: str, label: str, reading: Reading, values: Sequenc
     if kind == AMOUNT or kind in WHOLE_NUMBERS:
         whole = kind in WHOLE_NUMBERS
         return amount_cell(name, label, nulls, decimal=reading.decimal, thousands=reading.thousands, whole=whole)
+    if kind == "DOUBLE":
+        return float_cell(name, label, nulls, decimal=reading.decimal, thousands=reading.thousands)
     if kind == "TIMESTAMP":
         return time_cell(name, label, reading.time, find_shape(values, reading.time.order), nulls)
     if kind == "DATE":

@@ -13,6 +13,7 @@ from importers import (
     glooko,
     hl7_pcd,
     jaeb,
+    layout_rows,
     loop_doses,
     nightscout,
     novopen,
@@ -50,6 +51,7 @@ FORMATS: tuple[Importer, ...] = (
     novopen.IMPORTER,
     jaeb.IMPORTER,
     cgm_exports.IMPORTER,
+    *layout_rows.IMPORTERS,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ assignment of the device to the subject; dates of the assignment may stand besid
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,16 +23,17 @@ from importers.base import (
 )
 from importers.cells import null_sql
 from importers.delimited import head_names, open_delimited
-from importers.dose_log import NO_ROWS
+from importers.dose_log import EARLIEST_LOST, NO_ROWS
 from importers.doubts import refuse_doubtful
 from importers.export_time import latest_time, read_export_time, received_time
 from importers.form_dates import EARLIEST_RECORD
-from importers.mapping import Reading, RowPlan, plan_rows, reading_of
+from importers.mapping import Reading, RowPlan, match_columns, plan_rows, reading_of
 from importers.rejects import create_rejected
 from importers.scratch import scratch_folder
 from importers.staging import StagedFile, stage_delimited, stage_relation
 from importers.times import TimeReading
 from importers.workbook import is_workbook, read_sheet
+from store.protocol import default_mode
 from store.schema import Column, Table
 from store.tables_safety import ADVERSE_EVENT
 from store.tables_subject import DEVICE_ASSIGNMENT_RECORDED, SUBJECT
@@ -62,12 +64,24 @@ class TabularImporter:
     recognised_by: tuple[tuple[str, ...], ...]
     """One column of each group must stand in the header."""
     make_tables: Callable[[StagedFile], Tables]
+    not_with: tuple[str, ...] = ()
+    """Columns that make a header another format's."""
+    numbers: tuple[str, ...] = ("age",)
+    """Columns whose numbers tell whether the decimal sign is right."""
+    more_checks: Callable[[RowPlan, Reading, Sequence[str]], None] = lambda plan, reading, header: None
+    """Further rules of a row, given the plan, the reading keys and the header; raises ``UnreadableFile``."""
+    earliest: dt.datetime = EARLIEST_RECORD
     version: int = 1
+
+    @property
+    def is_device_log(self) -> bool:
+        """Whether its times come off a device's clock."""
+        return default_mode(self.format) == "increment"
 
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         """A list whose header has the canonical names that tell, and mostly canonical names besides."""
         names = [column.lower() for column in _names(head)]
-        if "start_local" in names or not all(set(group) & set(names) for group in self.recognised_by):
+        if set(names) & {"start_local", *self.not_with} or not all(set(group) & set(names) for group in self.recognised_by):
             return None
         known = sum(column in self.accepted for column in names)
         return Recognised(self.format, self.format) if known * 2 > len(names) else None
@@ -77,13 +91,15 @@ class TabularImporter:
         source = context.source
         exported, note = read_export_time(file.name, source)
         latest = latest_time(exported, received_time(context))
-        time = TimeReading(earliest=EARLIEST_RECORD, latest=latest)
+        time = TimeReading(earliest=self.earliest, latest=latest)
         if source is not None:
             time = replace(time, order=source.date_order, datetime_format=source.datetime_format)
+            if self.is_device_log:
+                time = replace(time, zone=source.time_zone)
         reading = reading_of(source, time)
         with _staged(self, file, reading, context) as staged:
             try:
-                refuse_doubtful(staged, reading, file.name, ("age",))
+                refuse_doubtful(staged, reading, file.name, self.numbers)
                 device = "r.v_device_id" if "device_id" in staged.plan.cell_names else "NULL"
                 rejected = create_rejected(staged, "r.v_subject_id", device)
                 tables = self.make_tables(staged)
@@ -94,7 +110,7 @@ class TabularImporter:
         return Parsed(
             format=self.format,
             dataset=recognised.dataset,
-            mode=source.effective_mode if source else "snapshot",
+            mode=(source.mode if source else None) or default_mode(self.format),
             rows_read=rows,
             tables=tables,
             rejected=frame,
@@ -104,6 +120,9 @@ class TabularImporter:
 
     def plan(self, reading: Reading, header: Sequence[str], sample: Sequence[Sequence[str]]) -> RowPlan:
         """The plan of one list; raises ``UnreadableFile`` where a column every row needs is not mapped."""
+        if "device_seq" in self.accepted and "device_seq" in match_columns(reading, self.accepted, header):
+            # With the device's own order, what a clock showed that had lost its time can be put right.
+            reading = replace(reading, time=replace(reading.time, earliest=EARLIEST_LOST))
         plan = plan_rows(self.table, self.accepted, reading, header, sample)
         for name, words in self.required:
             if name not in plan.cell_names:
@@ -113,6 +132,7 @@ class TabularImporter:
                     missing=name,
                 )
             plan.require(name, words)
+        self.more_checks(plan, reading, header)
         return plan
 
 
@@ -156,7 +176,8 @@ def _staged(
         context.con.unregister("sheet_rows")
 
 
-def _frame(staged: StagedFile, columns: Sequence[tuple[str, str]], condition: str = "true") -> pl.DataFrame:
+def frame_of(staged: StagedFile, columns: Sequence[tuple[str, str]], condition: str = "true") -> pl.DataFrame:
+    """Accepted rows in file order: (canonical column, SQL over stored aliases), and ``line``."""
     name = f"{staged.prefix}_rows"
     staged.create_view(name, columns, condition)
     try:
@@ -169,14 +190,14 @@ def _frame(staged: StagedFile, columns: Sequence[tuple[str, str]], condition: st
 def _enrolment_tables(staged: StagedFile) -> Tables:
     shown = staged.plan.shown()
     devices = {column.name for column in _DEVICE_COLUMNS}
-    tables = {"subject": _frame(staged, [pair for pair in shown if pair[0] not in devices])}
+    tables = {"subject": frame_of(staged, [pair for pair in shown if pair[0] not in devices])}
     given = dict(shown)
     if "device_id" in given:
         columns = [(name, given[name]) for name in ("device_id", "subject_id")]
         for name in ("start_date", "end_date"):
             if f"device_{name}" in given:
                 columns.append((name, given[f"device_{name}"]))
-        assigned = _frame(staged, columns, f"{given['device_id']} IS NOT NULL")
+        assigned = frame_of(staged, columns, f"{given['device_id']} IS NOT NULL")
         tables[DEVICE_ASSIGNMENT_RECORDED.name] = assigned
     return tables
 
@@ -184,7 +205,7 @@ def _enrolment_tables(staged: StagedFile) -> Tables:
 def _event_tables(staged: StagedFile) -> Tables:
     import polars as pl
 
-    events = _frame(staged, staged.plan.shown())
+    events = frame_of(staged, staged.plan.shown())
     if "event_seq" not in events.columns:
         staged.plan.notes.append(
             "event_seq is not mapped: events are numbered by their order in the file within the subject, so a new "

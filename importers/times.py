@@ -119,22 +119,33 @@ def time_cell(name: str, label: str, reading: TimeReading, first_shape: str | No
     )
 
 
-def _shown(name: str, zone: str) -> tuple[tuple[str, str], ...]:
+def moment_sql(name: str, zone: str) -> dict[str, str]:
+    """What a stored time cell says: SQL of its ``local`` time, its ``precision`` and, where the source states a zone,
+    of ``utc``, ``utc_offset_min``, ``offset_source`` and ``time_uncertain``."""
     value, timed = f"v_{name}", f"c_{name} > 1"
-    shown = [(name, value)]
-    is_start = name == "start_local"
-    if is_start:
-        shown.append(("start_precision", f"{text_list(PRECISION)}[c_{name}]"))
+    said = {"local": value, "precision": f"{text_list(PRECISION)}[c_{name}]"}
     if zone == "site":
-        return tuple(shown)
+        return said
     offset = "0" if zone == "utc" else f"((z_{name} >> 1) - {OFFSET_BASE})"
     utc = value if zone == "utc" else f"{value} - to_minutes({offset})"
-    shown.append((name.replace("_local", "_utc"), f"CASE WHEN {timed} THEN {utc} END"))
-    if is_start:
-        shown.append(("utc_offset_min", f"CASE WHEN {timed} THEN CAST({offset} AS SMALLINT) END"))
-        shown.append(("offset_source", f"CASE WHEN {timed} THEN 'file' END"))
-        if zone not in ("utc", "offset"):
-            shown.append(("time_uncertain", f"CASE WHEN {timed} AND z_{name} & 1 = 1 THEN true END"))
+    said["utc"] = f"CASE WHEN {timed} THEN {utc} END"
+    said["utc_offset_min"] = f"CASE WHEN {timed} THEN CAST({offset} AS SMALLINT) END"
+    said["offset_source"] = f"CASE WHEN {timed} THEN 'file' END"
+    if zone not in ("utc", "offset"):
+        said["time_uncertain"] = f"CASE WHEN {timed} AND z_{name} & 1 = 1 THEN true END"
+    return said
+
+
+def _shown(name: str, zone: str) -> tuple[tuple[str, str], ...]:
+    said = moment_sql(name, zone)
+    shown = [(name, said["local"])]
+    if name == "start_local":
+        shown += [("start_precision", said["precision"])]
+    if "utc" in said:
+        shown.append((name.replace("_local", "_utc"), said["utc"]))
+    if name == "start_local":
+        stated = ("utc_offset_min", "offset_source", "time_uncertain")
+        shown += [(column, said[column]) for column in stated if column in said]
     return tuple(shown)
 
 

@@ -78,8 +78,9 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         """
         INSERT INTO device
         WITH stated AS (
-            -- The newest export that states a property wins, in it the last line.
-            SELECT d.device_id, upper(d.property) AS property, d.value, (f.prec, d.line) AS rank
+            -- The newest export that states a property wins, in it the latest day, then the last line.
+            SELECT d.device_id, upper(d.property) AS property, d.value,
+                (f.prec, coalesce(d.start_date, DATE '1900-01-01'), d.line) AS rank
             FROM device_property d JOIN file_rank f USING (source_id)
         ), registered AS (
             SELECT device_id,
@@ -178,6 +179,7 @@ BY_DEVICE = {
     "reference_measurement": "measured_at",
     "observation": "observed_at",
     "control_total": "total_date",
+    "planned_dose_recorded": "planned_at",
 }
 """Tables whose rows may name only a device, and the column that says on which day it had to be somebody's."""
 

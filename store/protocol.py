@@ -42,11 +42,39 @@ SourceFormat = Literal[
     "jaeb",
     "cgm_exports",
     "adherence_caps",
+    "programmable_implant",
+    "dual_implant",
+    "ai_implant",
+    "refillable_reservoir",
+    "depot",
+    "ingestible",
+    "patch_injector",
+    "transdermal_patch",
+    "pen_session",
+    "observation_log",
+    "device_event_log",
+    "wear_log",
+    "reference_measurements",
+    "prescription_list",
+    "device_list",
+    "assignment_list",
+    "consent_list",
+    "visit_list",
+    "deviation_list",
+    "accountability_list",
 ]
 """Every format importers.registry reads (a test compares the two)."""
 
-SNAPSHOT_FORMATS = ("sdtm", "enrolment", "adverse_events", "redcap", "odm", "edc_forms")
+SNAPSHOT_FORMATS = (
+    "sdtm", "enrolment", "adverse_events", "redcap", "odm", "edc_forms", "prescription_list", "device_list",
+    "assignment_list", "consent_list", "visit_list", "deviation_list", "accountability_list",
+)  # fmt: skip
 """Formats whose files replace the one before: what is absent from the newest is no longer in its source."""
+
+
+def default_mode(format: str) -> Literal["increment", "snapshot"]:
+    """What a file of the format is unless its [[source]] says otherwise."""
+    return "snapshot" if format in SNAPSHOT_FORMATS else "increment"
 
 
 @cache
@@ -298,7 +326,7 @@ class Source(Model):
 
     @property
     def effective_mode(self) -> Literal["increment", "snapshot"]:
-        return self.mode or ("snapshot" if self.format in SNAPSHOT_FORMATS else "increment")
+        return self.mode or default_mode(self.format)
 
 
 class Protocol(Model):

@@ -121,6 +121,7 @@ PLANNED_DOSE_RECORDED = received(
     "Planned doses as the data record them (SDTM EC with ECPRESP = Y or ECMOOD = SCHEDULED)",
     [
         SUBJECT_ID,
+        Column("device_id", "VARCHAR", "Device that holds the plan (implants); NULL when the source names none"),
         Column("plan_seq", "VARCHAR", "Sequence in the source (SDTM ECSEQ)", required=True),
         DRUG,
         CHANNEL,
@@ -136,7 +137,7 @@ PLANNED_DOSE_RECORDED = received(
         Column("occurred", "BOOLEAN", "Whether the record says it was taken (SDTM ECOCCUR)"),
         Column("reason", "VARCHAR", "Why not, where the row itself says so (SDTM ECREASOC)", blinding="infer"),
     ],
-    identity=("subject_id", "plan_seq"),
+    identity=("subject_id", "device_id", "plan_seq"),
 )
 
 PLANNED_DOSE = Table(

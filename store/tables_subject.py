@@ -152,10 +152,11 @@ DEVICE_PROPERTY = received(
     [
         Column("device_id", "VARCHAR", "Device identifier as the trial gives it (SDTM SPDEVID)", required=True),
         Column("property_seq", "INTEGER", "Sequence in the source"),
+        Column("start_date", "DATE", "Day from which the value holds; NULL: from the start"),
         Column("property", "VARCHAR", "Property (SDTM DIPARMCD: DEVTYPE, SERIAL, MODEL, LOT, ...)", required=True),
         Column("value", "VARCHAR", "Value as recorded", blinding="infer"),
     ],
-    identity=("device_id", "property_seq", "property"),
+    identity=("device_id", "property_seq", "start_date", "property"),
     subject_level=False,
 )
 

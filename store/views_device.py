@@ -55,4 +55,32 @@ CONTROL_TOTAL_CHECK = View(
     "c.device_id, c.total_date, c.measure",
 )
 
-DEVICE_VIEWS = (CONTROL_TOTAL_CHECK,)
+_STATED = """(
+    SELECT device_id, CASE upper(property) WHEN 'SFTWRVER' THEN 'firmware' WHEN 'BATCH' THEN 'lot'
+        WHEN 'FDAUDI' THEN 'udi' ELSE lower(property) END AS property,
+        value, start_date AS first_date, NULL AS last_date, 'device list' AS basis FROM device_property
+    WHERE upper(property) IN ('FIRMWARE', 'SFTWRVER', 'LOT', 'BATCH', 'FDAUDI', 'UDI', 'MODEL', 'SERIAL')
+    UNION ALL SELECT device_id, 'firmware', detail, CAST(start_local AS DATE), NULL, 'event of the device'
+    FROM device_event WHERE event = 'firmware_change' AND detail IS NOT NULL
+    UNION ALL SELECT device_id, 'firmware', firmware, CAST(min(start_local) AS DATE), CAST(max(start_local) AS DATE),
+        'doses' FROM dose_event WHERE firmware IS NOT NULL AND device_id IS NOT NULL GROUP BY device_id, firmware
+    UNION ALL SELECT device_id, 'lot', lot, CAST(min(start_local) AS DATE), CAST(max(start_local) AS DATE),
+        'doses' FROM dose_event WHERE lot IS NOT NULL AND device_id IS NOT NULL GROUP BY device_id, lot
+)"""
+
+DEVICE_HISTORY = View(
+    "device_history",
+    "Firmware, lot, UDI, model and serial of each device, with the days from and to which each value was stated",
+    (
+        text("device_id", "device_id", "Device"),
+        text("property", "property", "firmware, lot, udi, model or serial"),
+        text("value", "value", "Value as stated"),
+        date("first_date", "first_date", "First day it was stated for; NULL: from the start"),
+        date("last_date", "last_date", "Last day, where doses state it; NULL: until another value follows"),
+        text("basis", "basis", "What stated it: device list, event of the device, doses"),
+    ),
+    _STATED,
+    "device_id, property, first_date NULLS FIRST, value, basis",
+)
+
+DEVICE_VIEWS = (CONTROL_TOTAL_CHECK, DEVICE_HISTORY)

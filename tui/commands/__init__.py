@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import app, data, demo, device, export, patients, protocol, sql, summary
+from tui.commands import app, data, demo, device, export, layouts, patients, protocol, sql, summary
 
 
 def assemble() -> typer.Typer:
@@ -37,6 +37,7 @@ def assemble() -> typer.Typer:
         ("status", data.status, "How the study stands."),
         ("verify", data.verify, "Is what is stored what was stored?"),
         ("rebuild", data.rebuild, "Make the release again from its sources."),
+        ("layouts", layouts.layouts, "Column dictionaries of the open layouts."),
         ("undo", device.undo, "Reverse an entry of the ledger."),
         ("demo", demo.demo, "Build a study from sample data."),
     ):

@@ -104,7 +104,7 @@ def _print_files(files: list[FileReport]) -> None:
 
 
 def _read_as(file: FileReport) -> str:
-    return " ".join(filter(None, (file.format, file.dataset)))
+    return " ".join(dict.fromkeys(filter(None, (file.format, file.dataset))))
 
 
 def _counted(file: FileReport) -> list[str]:

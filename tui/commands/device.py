@@ -147,16 +147,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
 def _properties(reader: Reader, device: str) -> list[dict[str, Any]]:
     """What device lists and dose rows said of a device: each value with the first and last day it was stated."""
     return reader.records(
-        """
-        SELECT lower(property) AS property, value, NULL AS first_day, NULL AS last_day FROM device_property
-        WHERE device_id = ? AND upper(property) IN ('FIRMWARE', 'SFTWRVER', 'LOT', 'BATCH', 'FDAUDI', 'UDI', 'MODEL')
-        UNION SELECT 'firmware', firmware, min(start_local)::DATE::VARCHAR, max(start_local)::DATE::VARCHAR
-        FROM dose_event WHERE device_id = ? AND firmware IS NOT NULL GROUP BY firmware
-        UNION SELECT 'lot', lot, min(start_local)::DATE::VARCHAR, max(start_local)::DATE::VARCHAR
-        FROM dose_event WHERE device_id = ? AND lot IS NOT NULL GROUP BY lot
-        ORDER BY 1, 3, 2
-        """,
-        [device, device, device],
+        "SELECT property, value, first_date, last_date, basis FROM release.device_history WHERE device_id = ?", [device]
     )
 
 
@@ -210,7 +201,9 @@ def _record(study: Study, entry: Entry, told: dict[str, Any], *, dry_run: bool, 
         rows = sum(row["rows"] for row in moved)
         days = sorted(row["day"] for row in moved if row["day"] is not None)
         span = f", {days[0]} to {days[-1]}" if days else ""
-        write_paragraph(f"{rows:,} rows of the device wait in quarantine and move with the next release{span}.")
+        waits = "row of the device waits" if rows == 1 else "rows of the device wait"
+        moves = "moves" if rows == 1 else "move"
+        write_paragraph(f"{rows:,} {waits} in quarantine and {moves} with the next release{span}.")
     if head is not None:
         write_lines([f"Ledger head {head.hash}@{head.seq}"])
         write_command("It counts from the next release:", f"dosetrail release {study_word(study)}")
