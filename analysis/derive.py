@@ -87,7 +87,12 @@ def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, kee
     events = derive_adverse_events(cut, protocol, course)
     keep("population", populations)
     keep("adverse_event_derived", events)
-    derived = {"treatment_period": periods, "population": populations, "adverse_event_derived": events}
+    derived = {
+        "treatment_period": periods,
+        "population": populations,
+        "adverse_event_derived": events,
+        "monitoring_interval": monitoring,
+    }
     view = study_view(DerivedFrames(cut, derived), protocol, cutoff, course, log, counts)
     for name, rows in derive_subject_tables(view).items():
         keep(name, rows)

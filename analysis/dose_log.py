@@ -212,7 +212,8 @@ def read_dose_log(
     if for_matching:
         together += ["volume", "intent", "drug_role", "start_precision"]
         texts.append("volume_unit")
-    if with_native_key:
+    has_sensors = "ingestible" in frames("device", ["device_class"])["device_class"].cast(pl.String).to_list()
+    if with_native_key or has_sensors:
         texts.append("native_key")
     events = in_order(read_aligned(frames, "dose_event", together, texts))
     nothing = np.zeros(events.height, dtype=np.bool_)
@@ -229,6 +230,8 @@ def read_dose_log(
         & ~among(events["kind"], ["prime"])
         & ~among(events["status"], ["voided", "none_delivered"])
     )
+    if has_sensors:
+        given &= ~_seen_twice(events)
     plannable, date_only = nothing, nothing
     if for_matching:
         plannable = ~(
@@ -242,6 +245,23 @@ def read_dose_log(
     cancelled = among(events["status"], ["partial"]) & among(events["stop_reason"], ["user"])
     kept = [name for name in events.columns if name not in MASK_COLUMNS]
     return DoseLog(events.select(kept), given, given & plannable, date_only, cancelled)
+
+
+def _seen_twice(events: pl.DataFrame) -> Mask:
+    """Detections of a sensor somebody saw swallowed: one dose, which its ingestion stands for."""
+    key = pl.col("native_key").cast(pl.String)
+    sensors = events.select(
+        pl.col("subject_id").cast(pl.String),
+        sensor=pl.when(pl.col("kind").cast(pl.String).is_in(["ingestion", "detection"])).then(
+            key.str.replace("/(ingestion|detection)$", "")
+        ),
+        kind=pl.col("kind").cast(pl.String),
+    )
+    swallowed = sensors.filter(pl.col("kind") == "ingestion").select("subject_id", "sensor").unique()
+    found = sensors.join(
+        swallowed.with_columns(swallowed=True), on=["subject_id", "sensor"], how="left", maintain_order="left"
+    )
+    return ((found["kind"] == "detection") & found["swallowed"].fill_null(False)).to_numpy()
 
 
 def among(values: pl.Series, wanted: Sequence[str]) -> Mask:

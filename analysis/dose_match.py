@@ -18,7 +18,7 @@ from analysis.dose_tables import HELD, LATE, MISSED, TAKEN, UNMONITORED, Labels,
 from analysis.matching import clipped_windows, match_events
 from analysis.monitoring import monitored_days
 from analysis.plan import Planner, period_of_days
-from analysis.recorded_plans import Plans, recorded_as_plans
+from analysis.recorded_plans import UNSEEN, Plans, recorded_as_plans
 from analysis.schedule import Span, Times, span_times
 from store.protocol import Protocol
 
@@ -137,6 +137,7 @@ class DoseMatcher:
         held = self._held(first, last, subject, plan_day)
         status = np.full(subject.size, MISSED, dtype=np.uint8)
         status[~self._is_monitored(subject, plan_day) & (plans.occurred != 0)] = UNMONITORED
+        status[plans.occurred == UNSEEN] = UNMONITORED
         status[held] = HELD
         status[matched | (plans.occurred == 1)] = TAKEN
         status[late & matched] = LATE

@@ -16,6 +16,9 @@ from store.protocol import Protocol
 RECORDED_REASONS = ("ECREASOC", "ECREASND")
 """Supplemental qualifiers that say why a planned dose was not given (SDTM SUPPEC)."""
 
+UNSEEN = -2
+"""A planned dose nothing could have seen (no telemetry, an ingestion not detected): unmonitored, never missed."""
+
 HOLD_TYPES = {
     "subject_id": pl.String(),
     "start_date": pl.Date(),
@@ -29,7 +32,7 @@ def recorded_plans(frames: Frames, protocol: Protocol) -> pl.DataFrame:
     """Planned doses the data record, with the reason of one not given (on the row, else in SUPPEC).
 
     Columns: subject_id, plan_seq, drug (canonical), channel, planned_at, planned_precision, planned_amount,
-    amount_unit, occurred, reason; sorted by subject, time and sequence.
+    amount_unit, occurred, monitored, reason; sorted by subject, time and sequence.
     """
     plans = frames(
         "planned_dose_recorded",
@@ -43,6 +46,7 @@ def recorded_plans(frames: Frames, protocol: Protocol) -> pl.DataFrame:
             "planned_amount",
             "amount_unit",
             "occurred",
+            "monitored",
             "reason",
         ],
     ).with_columns(pl.col("planned_precision").cast(pl.String))
@@ -96,7 +100,7 @@ class Plans:
     times: Times
     recorded: Mask
     occurred: Int32
-    """1 taken, 0 not taken, -1 the record does not say."""
+    """1 taken, 0 not taken, -1 the record does not say, ``UNSEEN``: nothing could tell."""
     event: Int64
     """Row of the dose event that is part of the same record, -1 for none."""
     reason: Int32
@@ -125,7 +129,14 @@ def recorded_as_plans(
     plans = Plans(
         replace(recorded_times(recorded, planner, subject, series), amount=np.array(amounts, dtype=np.int32)),
         np.ones(recorded.height, dtype=np.bool_),
-        recorded["occurred"].cast(pl.Int32).fill_null(-1).to_numpy(),
+        recorded.select(
+            pl.when(pl.col("monitored").fill_null(True))
+            .then(pl.col("occurred").cast(pl.Int32).fill_null(-1))
+            .otherwise(UNSEEN)
+            .cast(pl.Int32)
+        )
+        .to_series()
+        .to_numpy(),
         own_events(recorded, log),
         np.array([number.get(reason, -1) for reason in recorded["reason"]], dtype=np.int32),
     )

@@ -13,6 +13,7 @@ from analysis.compliance import compute_compliance
 from analysis.course import derive_course
 from analysis.cut import cut_frames
 from analysis.derive import Keep, derive_parts
+from analysis.device_measures import compute_device_measures
 from analysis.dose_accuracy import compute_accuracy
 from analysis.dose_counts import DoseCounter, stored_parts, subject_facts
 from analysis.dose_log import read_dose_log
@@ -21,7 +22,14 @@ from analysis.exposure import compute_exposure
 from analysis.frames import Frames
 from store.protocol import Protocol
 
-FAMILIES = (compute_enrolment, compute_exposure, compute_accuracy, compute_compliance, compute_adverse_events)
+FAMILIES = (
+    compute_enrolment,
+    compute_exposure,
+    compute_accuracy,
+    compute_compliance,
+    compute_device_measures,
+    compute_adverse_events,
+)
 
 
 def analyse_study(frames: Frames, protocol: Protocol, cutoff: dt.date | None, keep: Keep) -> pl.DataFrame:

@@ -116,6 +116,7 @@ _RELEASE_PLAN = {
     "occurred": "CASE WHEN {released_local} IS NOT NULL THEN coalesce({released_amount} > 0, true) "
     "WHEN {outcome} = 'failed' THEN false END",
     "reason": "CASE WHEN {outcome} IN ('failed', 'no_telemetry') THEN {outcome} END",
+    "monitored": "{released_local} IS NOT NULL OR coalesce({outcome}, '') IN ('released', 'partial', 'failed')",
 }
 _PLANNED_AT = {"planned_at": "{scheduled_local}", "planned_precision": "{scheduled_local_precision}"}
 
@@ -362,6 +363,7 @@ INGESTIBLE = Layout(
                 "planned_precision": "{planned_local_precision}",
                 "planned_amount": "{planned_amount}",
                 "amount_unit": "{amount_unit}",
+                "monitored": "{witnessed_local} IS NOT NULL OR {detected_local} IS NOT NULL",
             },
             "{planned_local} IS NOT NULL AND {sensor_id} IS NOT NULL",
         ),

@@ -81,7 +81,9 @@ class TabularImporter:
     def recognise(self, name: str, head: bytes) -> Recognised | Ignored | None:
         """A list whose header has the canonical names that tell, and mostly canonical names besides."""
         names = [column.lower() for column in _names(head)]
-        if set(names) & {"start_local", *self.not_with} or not all(set(group) & set(names) for group in self.recognised_by):
+        if set(names) & {"start_local", *self.not_with} or not all(
+            set(group) & set(names) for group in self.recognised_by
+        ):
             return None
         known = sum(column in self.accepted for column in names)
         return Recognised(self.format, self.format) if known * 2 > len(names) else None
@@ -100,8 +102,9 @@ class TabularImporter:
         with _staged(self, file, reading, context) as staged:
             try:
                 refuse_doubtful(staged, reading, file.name, self.numbers)
-                device = "r.v_device_id" if "device_id" in staged.plan.cell_names else "NULL"
-                rejected = create_rejected(staged, "r.v_subject_id", device)
+                cells = staged.plan.cell_names
+                whose = (f"r.v_{name}" if name in cells else "NULL" for name in ("subject_id", "device_id"))
+                rejected = create_rejected(staged, *whose)
                 tables = self.make_tables(staged)
                 frame = context.con.sql(f'FROM "{rejected}" ORDER BY line').pl() if rejected else None
                 rows, notes = staged.rows_read, staged.plan.notes

@@ -184,6 +184,8 @@ class DeviceType(Model):
     """Device type or model as the data name it (SDTM DI DEVTYPE)."""
     class_: Literal[DEVICE_CLASSES] = Field(alias="class")  # type: ignore[valid-type]
     """Device class (definitions of the project)."""
+    step: Annotated[Decimal, Field(gt=0)] | None = None
+    """Smallest dose the device can give, in the unit of its doses; errors of small doses are counted in it."""
 
 
 class Dosing(Model):
@@ -266,6 +268,20 @@ class Silence(Model):
     tolerance_h: float = 24.0
 
 
+class Vital(Model):
+    """[vital]: what a closed loop keeps in range, and from when on the sensor tells enough."""
+
+    code: str
+    """Code in the observations, such as glucose."""
+    unit: str
+    low: float
+    high: float
+    every_min: Annotated[int, Field(ge=1)] = 5
+    """Minutes between readings."""
+    least_coverage: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """Share of the expected readings below which time in range is not reported."""
+
+
 class Population(Model):
     """[[population]]: a supplied flag that defines a population (SUPPDM QNAM)."""
 
@@ -343,6 +359,7 @@ class Protocol(Model):
     compliance: Compliance = Compliance()
     adverse_events: AdverseEvents = AdverseEvents()
     silence: Silence = Silence()
+    vital: Vital | None = None
     population: tuple[Population, ...] = ()
     confirmatory: tuple[Confirmatory, ...] = ()
     source: tuple[Source, ...] = ()

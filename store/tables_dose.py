@@ -136,6 +136,7 @@ PLANNED_DOSE_RECORDED = received(
         UNIT,
         Column("occurred", "BOOLEAN", "Whether the record says it was taken (SDTM ECOCCUR)"),
         Column("reason", "VARCHAR", "Why not, where the row itself says so (SDTM ECREASOC)", blinding="infer"),
+        Column("monitored", "BOOLEAN", "FALSE: nothing could tell (no telemetry, not detected): never missed"),
     ],
     identity=("subject_id", "device_id", "plan_seq"),
 )

@@ -24,6 +24,7 @@ from tui.commands import assemble
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
     "undo",
+    "layouts",
     "init",
     "import",
     "release",

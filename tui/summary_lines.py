@@ -54,7 +54,12 @@ class Cell:
     def main(self) -> Result | None:
         """The figure itself: a share, an incidence, a count, a rate."""
         return next(
-            (self.rows[name] for name in ("share", "incidence", "rate", "count", "events") if name in self.rows), None
+            (
+                self.rows[name]
+                for name in ("share", "ratio", "incidence", "rate", "count", "events")
+                if name in self.rows
+            ),
+            None,
         )
 
 
@@ -87,6 +92,14 @@ def share(cell: Cell) -> str:
         return ""
     counts = f"{row['numerator']:,.6g}/{row['denominator']:,.6g}"
     return f"{counts} {percent(row['value'])}" if row["value"] is not None else counts
+
+
+def ratio(cell: Cell) -> str:
+    """`2.5/3 0.833`: an amount over another, which may exceed it."""
+    row = cell.rows.get("ratio")
+    if row is None or row["value"] is None:
+        return ""
+    return f"{row['numerator']:,.6g}/{row['denominator']:,.6g} {plain(row['value'])}"
 
 
 def share_and_events(cell: Cell) -> str:
@@ -208,6 +221,59 @@ COMPLIANCE = (
     Wanted("held doses", "held_doses", count, overview=False),
     Wanted("unmonitored doses", "unmonitored_doses", share, overview=False),
 )
+DEVICE_ACCURACY = (
+    Wanted("bolus error, %: mean (sd)", "bolus_error_pct", mean_and_sd),
+    Wanted("small bolus error, steps", "small_bolus_error_steps", mean_and_sd),
+    Wanted("basal hours assessable", "basal_hours_assessable", share),
+    Wanted("basal hours as programmed", "basal_hour_conformity", share),
+    Wanted("basal hour error, %", "basal_hour_error_pct", mean_and_sd),
+    Wanted("hourly error to command, %", "commanded_hour_error_pct", mean_and_sd),
+    Wanted("daily error to command, %", "commanded_day_error_pct", mean_and_sd),
+    Wanted("time in range", "time_in_range", share),
+    Wanted("session volume error, %", "session_volume_error_pct", mean_and_sd),
+    Wanted("released by assay", "released_amount_by_assay", mean_and_sd),
+    Wanted("release interval error, h", "release_interval_error_h", mean_and_sd),
+    Wanted("release interval error, %", "release_interval_error_pct", mean_and_sd),
+    Wanted("both channels conforming", "both_channels_conforming", share),
+    Wanted("advice within bounds", "recommendations_within_bounds", share),
+    Wanted("used/logged volume: mean", "reservoir_ratio", mean_and_sd),
+    Wanted("intervals assessable", "reservoir_intervals_assessable", share),
+    Wanted("administered error, %", "administered_error_pct", mean_and_sd),
+    Wanted("witnessed detected", "detection_sensitivity", share),
+    Wanted("detection latency, s", "detection_latency_s", median_and_range),
+    Wanted("false detections/day", "false_detections_per_day", ratio),
+    Wanted("infused volume error, %", "infused_volume_error_pct", mean_and_sd),
+    Wanted("rate as ordered", "rate_as_ordered", share),
+    Wanted("segments with an order", "segments_with_order", share),
+)
+DEVICE_COMPLIANCE = (
+    Wanted("hours worn", "wear_share", share),
+    Wanted("basal given/programmed", "basal_delivered", ratio),
+    Wanted("boluses per day", "boluses_per_day", ratio),
+    Wanted("algorithm active", "algorithm_active_share", share),
+    Wanted("sensor coverage", "sensor_coverage", share),
+    Wanted("sessions complete", "sessions_complete", share),
+    Wanted("sessions with end record", "sessions_with_end_record", share),
+    Wanted("hours with a patch on", "wear_hours", share),
+    Wanted("replaced in window", "replaced_in_window", share),
+    Wanted("releases done", "releases_done", share),
+    Wanted("releases with telemetry", "releases_with_telemetry", share),
+    Wanted("both channels done", "both_channels_done", share),
+    Wanted("decisions recorded", "decisions_recorded", share),
+    Wanted("advice accepted", "recommendations_accepted", share),
+    Wanted("advice overridden", "recommendations_overridden", share),
+    Wanted("advice expired", "recommendations_expired", share),
+    Wanted("accepted in time", "accepted_in_time", share),
+    Wanted("refills in time", "refills_in_time", share),
+    Wanted("readministered in window", "readministered_in_window", share),
+    Wanted("nominal coverage (model)", "nominal_coverage", share),
+    Wanted("detected of planned", "detected_planned", share),
+    Wanted("  corrected", "detected_planned_corrected", share),
+    Wanted("receiver worn", "receiver_worn", share),
+    Wanted("order fulfilment", "order_fulfilment", ratio),
+)
+"""Measures single device classes have of their own (analysis.device_measures)."""
+
 ADVERSE_EVENTS = (
     Wanted("any event", "teae", share, compared=True),
     Wanted("events", "teae", events),
@@ -230,8 +296,8 @@ ADVERSE_EVENTS = (
 FAMILIES: dict[str, tuple[str, str, tuple[Wanted, ...]]] = {
     "enrolment": ("ENROLMENT", "subjects", ENROLMENT),
     "exposure": ("EXPOSURE", "", EXPOSURE),
-    "accuracy": ("DOSE ACCURACY", "doses", ACCURACY),
-    "compliance": ("COMPLIANCE", "doses taken/expected", COMPLIANCE),
+    "accuracy": ("DOSE ACCURACY", "doses", (*ACCURACY, *DEVICE_ACCURACY)),
+    "compliance": ("COMPLIANCE", "doses taken/expected", (*COMPLIANCE, *DEVICE_COMPLIANCE)),
     "adverse_events": ("ADVERSE EVENTS", "subjects [events]", ADVERSE_EVENTS),
 }
 """Name in the table -> title, what is counted, and lines, in the order of printing."""

@@ -58,7 +58,9 @@ def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_ter
     for family, (title, counted, wanted) in FAMILIES.items():
         found = [row for row in rows if row["analysis"] == family]
         others = _other_populations(family, found) if overview else []
-        found = [row for row in found if row["population"] not in others]
+        first = {row["parameter"] for row in found if row["population"] not in others}
+        # Measures of one device class are computed in the safety population alone.
+        found = [row for row in found if row["population"] not in others or row["parameter"] not in first]
         for context, group in _contexts(family, found).items():
             printed = Printed(glyphs, width, _arms(family, group, known), overview, all_terms)
             heading = f"{title}{_basis(group)}  {glyphs.text(context)}".rstrip()

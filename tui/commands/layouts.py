@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def layouts(
-    name: Annotated[str | None, typer.Argument(metavar="[LAYOUT]", help="Show its columns.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[LAYOUT]", help="Show its columns.", show_default=False)
+    ] = None,
     example: Annotated[bool, typer.Option("--example", help="Print its example file.")] = False,
     json: JsonOption = False,
 ) -> int:
@@ -37,9 +39,7 @@ def layouts(
         return 0
     layout = next((one for one in LAYOUTS if one.name == name), None)
     if layout is None:
-        raise UsageProblem(
-            f"There is no layout {name}.", remedy=f"Layouts: {', '.join(one.name for one in LAYOUTS)}."
-        )
+        raise UsageProblem(f"There is no layout {name}.", remedy=f"Layouts: {', '.join(one.name for one in LAYOUTS)}.")
     if example:
         write_out(_example(layout))
         return 0
