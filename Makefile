@@ -13,13 +13,14 @@ PACKAGES = analysis importers sample_data store tui
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo app test test-slow bench lock clean
+.PHONY: help demo app test test-slow soak bench lock clean
 
 help:
 	@echo 'make demo       build a demo study from the sample data in ./$(STUDY) and print its summary'
 	@echo 'make app        open the demo study in the full-screen app'
 	@echo 'make test       style, types, architecture and tests'
 	@echo 'make test-slow  the tests that make test leaves out because they take long'
+	@echo 'make soak       a simulated year of nightly imports'
 	@echo 'make bench      import speed as ratios to plain readers of the same files'
 	@echo 'make lock       pin the newest allowed versions again (needs uv)'
 	@echo 'make clean      remove .venv, the demo study and caches'
@@ -67,6 +68,9 @@ test: .venv/tools.stamp
 
 test-slow: .venv/tools.stamp
 	$(BIN)/pytest -m slow
+
+soak: .venv/tools.stamp
+	$(BIN)/pytest -m slow tests/test_nights.py
 
 bench: .venv/tools.stamp
 	$(BIN)/python tests/bench/run.py

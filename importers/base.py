@@ -96,6 +96,8 @@ class Parsed:
     """When the file was exported (naive UTC), from its content or its name; None when neither says."""
     notes: list[str] = field(default_factory=list)
     """Assumptions a person should see in the import report."""
+    layout: tuple[str, ...] = ()
+    """Names of the columns as they stand in the file, where a change of them must be approved."""
 
     @property
     def is_staged(self) -> bool:

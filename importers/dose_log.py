@@ -107,6 +107,7 @@ class DoseLogImporter:
             rejected=Staged(rejected) if rejected else None,
             exported_utc=exported,
             notes=notes,
+            layout=staged.plan.header,
         )
 
 

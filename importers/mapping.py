@@ -118,6 +118,8 @@ class RowPlan:
     """(canonical column, SQL literal) of what the protocol states for every row."""
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    header: tuple[str, ...] = ()
+    """Names of the file's columns as they stand."""
     places: frozenset[int] = frozenset()
     """Positions of the file's columns that are read."""
 
@@ -183,7 +185,7 @@ def plan_rows(
     """
     _check_keys(reading, accepted)
     found = match_columns(reading, accepted, header)
-    plan = RowPlan(table.name, reading.null_values, reading.time.zone)
+    plan = RowPlan(table.name, reading.null_values, reading.time.zone, header=tuple(header))
     for name, index in found.items():
         label = header[index].strip()
         mapped = {} if _is_listed(table, name) else reading.values.get(name, {})

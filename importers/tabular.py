@@ -107,7 +107,7 @@ class TabularImporter:
                 rejected = create_rejected(staged, *whose)
                 tables = self.make_tables(staged)
                 frame = context.con.sql(f'FROM "{rejected}" ORDER BY line').pl() if rejected else None
-                rows, notes = staged.rows_read, staged.plan.notes
+                rows, notes, header = staged.rows_read, staged.plan.notes, staged.plan.header
             finally:
                 staged.drop()
         return Parsed(
@@ -119,6 +119,7 @@ class TabularImporter:
             rejected=frame,
             exported_utc=exported,
             notes=[*([note] if note else []), *notes, *([] if rows else [NO_ROWS])],
+            layout=header,
         )
 
     def plan(self, reading: Reading, header: Sequence[str], sample: Sequence[Sequence[str]]) -> RowPlan:

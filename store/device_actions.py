@@ -1,24 +1,21 @@
 """Who had which device when, as people record it in the ledger: assigned, returned, and undone again.
 
-An entry is a fact; a release is made from the set of facts that stand, whatever their order. Undoing is an entry of its
-own that names the one it reverses; nothing is erased, and an undone undo stands again.
+An entry is a fact; a release is made from the set of facts that stand, whatever their order.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from store.errors import UsageProblem
 from store.ledger import Entry
 from store.ledger_chain import LedgerRow
+from store.undoing import standing
 
 ASSIGN_DEVICE = "assign_device"
 RETURN_DEVICE = "return_device"
-UNDO = "undo"
-
-UNDOABLE = (ASSIGN_DEVICE, RETURN_DEVICE)
 
 _FAR = dt.date(9999, 12, 31)
 
@@ -54,24 +51,10 @@ class Return:
     end_date: dt.date
 
 
-def standing(rows: Iterable[LedgerRow], actions: Sequence[str] = UNDOABLE) -> list[LedgerRow]:
-    """Rows of ``actions`` that no later entry reverses."""
-    rows = list(rows)
-    reversed_by: dict[int, list[LedgerRow]] = {}
-    for row in rows:
-        if row.action == UNDO:
-            reversed_by.setdefault(int(row.record.removeprefix("ledger/")), []).append(row)
-
-    def stands(row: LedgerRow) -> bool:
-        return not any(stands(undo) for undo in reversed_by.get(row.seq, ()))
-
-    return [row for row in rows if row.action in actions and stands(row)]
-
-
 def read_assignments(rows: Iterable[LedgerRow]) -> tuple[tuple[Assignment, ...], tuple[Return, ...]]:
     """The assignments and returns that stand, each once, in a fixed order."""
     assigned, returned = set(), set()
-    for row in standing(rows):
+    for row in standing(rows, (ASSIGN_DEVICE, RETURN_DEVICE)):
         device_id, value = row.record.removeprefix("device/"), row.new_value
         if row.action == ASSIGN_DEVICE:
             end = dt.date.fromisoformat(value["end_date"]) if value["end_date"] else None
@@ -124,19 +107,6 @@ def return_entry(device_id: str, end_date: dt.date, known: Iterable[Assignment],
         )
     new = {"subject_id": held[0].subject_id, "end_date": end_date.isoformat()}
     return Entry(RETURN_DEVICE, f"device/{device_id}", new=new, reason=reason)
-
-
-def undo_entry(seq: int, rows: Sequence[LedgerRow], reason: str) -> Entry:
-    """The entry that reverses entry ``seq``; raises ``UsageProblem`` where it is none that can be, or is reversed."""
-    row = next((row for row in rows if row.seq == seq), None)
-    if row is None or row.action not in (*UNDOABLE, UNDO):
-        raise UsageProblem(
-            f"Ledger entry {seq} is no device assignment or return.",
-            remedy="dosetrail device history DEVICE lists the entries and their numbers.",
-        )
-    if row.action in UNDOABLE and row not in standing(rows):
-        raise UsageProblem(f"Ledger entry {seq} is undone already.", remedy="Nothing needs to be done.")
-    return Entry(UNDO, f"ledger/{seq}", old=row.new_value, reason=reason)
 
 
 def apply_returns(assignments: Iterable[Assignment], returns: Iterable[Return]) -> list[Assignment]:

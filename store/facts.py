@@ -16,6 +16,7 @@ from typing import Any, Literal
 from store.device_actions import Assignment, Return, read_assignments
 from store.errors import IntegrityFailure
 from store.ledger_chain import LedgerRow
+from store.undoing import standing
 
 IMPORT_SOURCE = "import_source"
 NAME_SOURCE = "name_source"
@@ -27,7 +28,9 @@ RESTORE_RELEASE = "restore_release"
 NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export")
 """Actions after which a release would be the same again."""
 
-WITHHELD = ("name", "dataset", "source")
+APPROVE_LAYOUT = "approve_layout"
+
+WITHHELD = ("name", "dataset", "source", "layout")
 """Facts of a file that a blinded trial keeps in its unblinded ledger."""
 
 PLAIN_SUFFIXES = frozenset(
@@ -52,6 +55,13 @@ class SourceFact:
     """Protocol whose reading keys are pinned to the file."""
     exported_utc: dt.datetime | None
     received_utc: dt.datetime
+    layout: tuple[str, ...] = ()
+    """Names of the file's columns, where its [[source]] or its header maps them."""
+
+    @property
+    def stream(self) -> tuple[str, str]:
+        """What the file is one of: its format, and its [[source]] or data set."""
+        return self.format, self.source_name or self.dataset
 
     @property
     def source_id(self) -> str:
@@ -70,7 +80,7 @@ class SourceFact:
 
     def to_blinded_json(self) -> dict[str, Any]:
         """As ``to_json``, without what would give an arm away."""
-        return {**self.to_json(), "name": self.blinded_name, "dataset": None, "source": None}
+        return {**self.to_json(), "name": self.blinded_name, "dataset": None, "source": None, "layout": None}
 
     def to_withheld_json(self) -> dict[str, Any]:
         """What ``to_blinded_json`` leaves out."""
@@ -87,6 +97,7 @@ class SourceFact:
             "protocol_sha256": self.protocol_sha256,
             "exported_utc": self.exported_utc.isoformat() if self.exported_utc else None,
             "received_utc": self.received_utc.isoformat(),
+            "layout": list(self.layout) or None,
         }
 
     @classmethod
@@ -103,6 +114,7 @@ class SourceFact:
             protocol_sha256=value["protocol_sha256"],
             exported_utc=dt.datetime.fromisoformat(exported) if exported else None,
             received_utc=dt.datetime.fromisoformat(value["received_utc"]),
+            layout=tuple(value.get("layout") or ()),
         )
 
 
@@ -154,12 +166,12 @@ def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None 
     protocol: str | None = None
     seq, head = 0, ""
     kept = list(rows)
+    for row in standing(kept, (IMPORT_SOURCE,)):
+        fact = _read_source(row, withheld)
+        sources.setdefault(fact.sha256, fact)
     for row in kept:
         seq, head = row.seq, row.hash
-        if row.action == IMPORT_SOURCE:
-            fact = _read_source(row, withheld)
-            sources.setdefault(fact.sha256, fact)
-        elif row.action == RECORD_PROTOCOL:
+        if row.action == RECORD_PROTOCOL:
             protocol = row.record.removeprefix("protocol/")
     ordered = sorted(sources.values(), key=lambda fact: fact.precedence)
     return Facts(tuple(ordered), protocol, seq, head, *read_assignments(kept))
@@ -193,7 +205,7 @@ def _read_source(row: LedgerRow, withheld: Withheld | None) -> SourceFact:
                 remedy="Bring ledger/unblinded.sqlite back from the backup.",
                 sha256=sha256,
             )
-        value = {**value, **{name: named[name] for name in WITHHELD}}
+        value = {**value, **{name: named.get(name) for name in WITHHELD}}
     return SourceFact.from_json(sha256, value)
 
 

@@ -264,8 +264,16 @@ class AdverseEvents(Model):
 class Silence(Model):
     """[silence]: hours without data after which a device class is silent."""
 
-    upload_h: dict[str, float] = Field(default_factory=dict)
-    tolerance_h: float = 24.0
+    upload_h: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    tolerance_h: Annotated[float, Field(ge=0)] = 24.0
+
+    @field_validator("upload_h")
+    @classmethod
+    def _known_classes(cls, value: dict[str, float]) -> dict[str, float]:
+        wrong = sorted(set(value) - set(DEVICE_CLASSES))
+        if wrong:
+            raise ValueError(f"{wrong[0]} is no device class; classes are: {', '.join(DEVICE_CLASSES)}")
+        return value
 
 
 class Vital(Model):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def insert_protocol_tables(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> None:
-    """site, arm, regimen and planned_visit as the protocol states them."""
+    """site, arm, regimen, upload_interval and planned_visit as the protocol states them."""
     _insert(con, "site", [(site.id, site.name, site.country, site.time_zone) for site in protocol.site])
     reference = protocol.study.reference_arm
     _insert(
@@ -51,6 +51,12 @@ def insert_protocol_tables(con: duckdb.DuckDBPyConnection, protocol: Protocol) -
             )
             for entry in protocol.dosing
         ],
+    )
+    silence = protocol.silence
+    _insert(
+        con,
+        "upload_interval",
+        [(name, hours + silence.tolerance_h) for name, hours in sorted(silence.upload_h.items())],
     )
     _insert(
         con,

@@ -131,6 +131,21 @@ class SourceArchive:
                 check_unchanged(source, before, stream, content)
                 return self._store(temporary, content, before.st_mtime_ns, unblinding)
 
+    def measure(self, path: Path | str) -> Archived:
+        """What ``archive`` would say of the file, without storing it. Raises as ``archive`` does."""
+        source = Path(path)
+        with open_received(source) as (stream, before):
+            content = copy_hashed(stream, None, source)
+            check_unchanged(source, before, stream, content)
+        return Archived(
+            content.sha256,
+            content.size,
+            content.longest_line,
+            before.st_mtime_ns,
+            self.path_of(content.sha256),
+            not self.holds(content.sha256),
+        )
+
     def archive_bytes(self, content: bytes, *, unblinding: bool = False) -> Archived:
         """Store content that is already in memory, such as the protocol of an import."""
         with self._temporary() as temporary:

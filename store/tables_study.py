@@ -58,6 +58,19 @@ QUARANTINE = Table(
     subject_level=False,
 )
 
+UPLOAD_INTERVAL = Table(
+    "upload_interval",
+    "Hours without data after which a device of a class is silent (protocol.toml [silence])",
+    (
+        Column("device_class", "device_class", "Device class", required=True),
+        Column("limit_h", "DOUBLE", "Upload interval plus tolerance, hours", required=True),
+    ),
+    key=("device_class",),
+    origin="protocol",
+    sort=("device_class",),
+    subject_level=False,
+)
+
 QUERY = Table(
     "query",
     "Data queries: state as of this release (the ledger holds their history)",
@@ -164,4 +177,4 @@ BUILD_INFO = Table(
 
 SCHEMA_VERSION = 1
 
-STUDY_TABLES: tuple[Table, ...] = (SOURCE_FILE, QUARANTINE, QUERY, LEDGER, RESULT, BUILD_INFO)
+STUDY_TABLES: tuple[Table, ...] = (SOURCE_FILE, QUARANTINE, UPLOAD_INTERVAL, QUERY, LEDGER, RESULT, BUILD_INFO)

@@ -25,6 +25,8 @@ Capture = pytest.CaptureFixture[str]
 COMMANDS = (
     "undo",
     "layouts",
+    "undo-import",
+    "approve-layout",
     "init",
     "import",
     "release",
@@ -74,7 +76,7 @@ def test_help_of_every_command_has_an_example(command: str, capsys: Capture) -> 
     assert f"Example: dosetrail {command}" in text
     if command != "tui":
         assert "--json" in text
-    if command not in ("init", "demo"):
+    if command not in ("init", "demo", "layouts"):
         assert "--study" in text
 
 

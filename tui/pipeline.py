@@ -21,7 +21,7 @@ from importers.registry import importer_of
 from store.blinded_files import close_open_releases, close_sources
 from store.blinding import Withheld
 from store.build import BuildInputs, Built, ReleaseBuilder
-from store.errors import DosetrailError, FileRefused
+from store.errors import DosetrailError, FileRefused, LayoutChanged
 from store.facts import (
     IMPORT_SOURCE,
     MAKE_RELEASE,
@@ -34,6 +34,7 @@ from store.facts import (
     read_releases,
 )
 from store.interruption import interruptible, signals_held
+from store.layouts import check_layout
 from store.ledger import Entry
 from store.locking import import_lock
 from store.protocol_file import RecordedProtocol, load_protocol
@@ -65,16 +66,19 @@ if TYPE_CHECKING:
     from store.study import Study
 
 
-def import_paths(study: Study, paths: list[Path], progress: Progress = quiet) -> ImportReport:
+def import_paths(
+    study: Study, paths: list[Path], progress: Progress = quiet, *, wait_s: float = 0.0, dry_run: bool = False
+) -> ImportReport:
     """Import files and folders into a study and publish one release for the whole run.
 
-    Files that cannot be read are reported and do not stop the others. Nothing new: no release.
+    Files that cannot be read are reported and do not stop the others. Nothing new: no release. ``wait_s``: how long to
+    wait for another import to end. ``dry_run``: everything but archiving, recording and publishing.
     Raises ``DosetrailError`` (not the owner, another import running, protocol mistakes, disk full).
     """
     started = time.monotonic()
     study.require_owner("import")
-    with import_lock(study), explained_full_disk():
-        run = _start(study, progress)
+    with import_lock(study, wait_s), explained_full_disk():
+        run = _start(study, progress, dry_run=dry_run)
         with _interruptible_until_done(run), run.builder() as builder:
             with run.archive.batch():
                 run.read_inputs(find_inputs(paths, run.protocol.protocol.source), builder.con)
@@ -96,12 +100,12 @@ def make_release(study: Study, progress: Progress = quiet) -> ImportReport:
         return run.report(started)
 
 
-def _start(study: Study, progress: Progress) -> _Run:
-    messages = tidy_study(study)
+def _start(study: Study, progress: Progress, *, dry_run: bool = False) -> _Run:
+    messages = [] if dry_run else tidy_study(study)
     protocol = load_protocol(study.protocol_path)
-    if protocol.protocol.study.state == "blinded":
+    if protocol.protocol.study.state == "blinded" and not dry_run:
         close_sources(study)
-    return _Run(study, protocol, progress, messages)
+    return _Run(study, protocol, progress, messages, dry_run=dry_run)
 
 
 @contextlib.contextmanager
@@ -118,8 +122,11 @@ def _interruptible_until_done(run: _Run) -> Iterator[None]:
 class _Run:
     """One run that may end in a release."""
 
-    def __init__(self, study: Study, protocol: RecordedProtocol, progress: Progress, messages: list[str]) -> None:
+    def __init__(
+        self, study: Study, protocol: RecordedProtocol, progress: Progress, messages: list[str], *, dry_run: bool
+    ) -> None:
         self.study = study
+        self.dry_run = dry_run
         self.protocol = protocol
         self.blinded = protocol.protocol.study.state == "blinded"
         self._progress = progress
@@ -172,7 +179,9 @@ class _Run:
         """What the run did; ``started`` on the monotonic clock."""
         head = self.study.ledger.head()
         seconds = time.monotonic() - started
-        return ImportReport(self.reports, self.release, head.hash, head.seq, seconds, self.messages)
+        return ImportReport(
+            self.reports, self.release, head.hash, head.seq, seconds, self.messages, dry_run=self.dry_run
+        )
 
     def read_inputs(self, inputs: list[Input], con: duckdb.DuckDBPyConnection) -> None:
         """Archive and read every input; failures become reports."""
@@ -187,6 +196,7 @@ class _Run:
             if item.ignored is not None:
                 report.status, report.reason = "ignored", item.ignored
                 continue
+            report.code = 1
             if item.error is not None or item.recognised is None:
                 report.reason = item.error
                 continue
@@ -195,8 +205,9 @@ class _Run:
             except FileRefused as error:
                 report.reason = f"{error.message} {error.remedy}"
             except DosetrailError as error:
-                if error.exit_code != 1:
+                if error.exit_code not in (1, LayoutChanged.exit_code):
                     raise
+                report.status, report.code = "failed", error.exit_code
                 report.reason = f"{error.message} {error.remedy}"
             report.seconds = time.monotonic() - started
         self.new_files = refuse_disagreeing(self.new_files)
@@ -212,7 +223,10 @@ class _Run:
         report.format, report.dataset = recognised.format, recognised.dataset
         name = filed_name(storable_name(item.path), recognised.format, item.source)
         self.progress(f"archiving {name}")
-        archived = self.archive.archive(item.path, unblinding=self.blinded, known_sizes=known_sizes)
+        if self.dry_run:
+            archived = self.archive.measure(item.path)
+        else:
+            archived = self.archive.archive(item.path, unblinding=self.blinded, known_sizes=known_sizes)
         report.sha256 = archived.sha256
         if self._seen_before(report, archived.sha256):
             return
@@ -234,7 +248,9 @@ class _Run:
             protocol_sha256=self.protocol.sha256,
             exported_utc=parsed.exported_utc,
             received_utc=self.received_utc,
+            layout=parsed.layout,
         )
+        check_layout(fact, self.facts.sources, self.rows)
         report.status, report.read, report.notes = "imported", parsed.rows_read, parsed.notes
         self.new_files.append(NewFile(fact, parsed, report))
 
@@ -270,12 +286,18 @@ class _Run:
         kept = {fact: parsed.rows_read for fact, parsed in files if fact in again or not parsed.is_staged}
 
         def keep(received: Received) -> None:
-            cache.add(builder.con, kept, received.selects(builder.con, {fact.source_id for fact in kept}))
+            if not self.dry_run:
+                cache.add(builder.con, kept, received.selects(builder.con, {fact.source_id for fact in kept}))
 
         inputs = BuildInputs(facts, self.protocol, self.rows, number, program_version(), self.received_utc, ANALYST)
         built = builder.finish(inputs, files, cached, keep)
         del files
         builder.con.close()
+        for fact, _, report in self.new_files:
+            report.count(built.counts[fact.source_id])
+        if self.dry_run:
+            self.messages.append(f"Nothing was changed: this run would publish release {number}.")
+            return
         cache.tidy(facts.sources)
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
         withheld = split_release(self._folder) if self.blinded else []
@@ -287,8 +309,6 @@ class _Run:
         with signals_held():
             publish(self.study, self._folder, number, entries, unblinded_entries=unblinded_entries)
             self.release = number
-            for fact, _, report in self.new_files:
-                report.count(built.counts[fact.source_id])
             self._tidy_releases(withheld)
 
     def _tidy_releases(self, withheld: list[Withheld]) -> None:

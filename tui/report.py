@@ -37,6 +37,8 @@ class FileReport:
     last_event: dt.datetime | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    code: int = 0
+    """Exit code the file alone asks for: 1 failed, 15 its layout changed."""
 
     def count(self, counts: FileCounts) -> None:
         """Take over the fate of the file's rows."""
@@ -63,16 +65,17 @@ class ImportReport:
     ledger_seq: int
     seconds: float = 0.0
     messages: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    """Only a preview: nothing was archived, recorded or published."""
+    silent: list[dict[str, Any]] = field(default_factory=list)
+    """Devices without data for longer than their class's upload interval and tolerance."""
 
     @property
     def exit_code(self) -> int:
-        statuses = {file.status for file in self.files}
-        codes = {0}
-        if "failed" in statuses:
-            codes.add(1)
+        codes = {0} | {file.code or 1 for file in self.files if file.status == "failed"}
         if any(file.quarantined for file in self.files if file.status == "imported"):
             codes.add(3)
-        if self.release is None:
+        if self.release is None and not self.dry_run:
             codes.add(4)
         return first_code(codes)
 
@@ -83,6 +86,8 @@ class ImportReport:
             "ledger_head": f"{self.ledger_head}@{self.ledger_seq}",
             "seconds": round(self.seconds, 3),
             "messages": self.messages,
+            "dry_run": self.dry_run,
+            "silent": self.silent,
             "files": [file.to_json() for file in self.files],
         }
 

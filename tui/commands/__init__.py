@@ -33,6 +33,8 @@ def assemble() -> typer.Typer:
         ("tui", app.tui, "Open the full-screen app."),
         ("init", protocol.init, "Make a study."),
         ("import", data.import_files, "Import files and publish a release."),
+        ("undo-import", data.undo_import, "A release without the files of one import."),
+        ("approve-layout", data.approve_layout, "Approve new columns of a source."),
         ("release", data.release, "Publish what changed since the last release."),
         ("status", data.status, "How the study stands."),
         ("verify", data.verify, "Is what is stored what was stored?"),

@@ -16,7 +16,25 @@ if TYPE_CHECKING:
 
 def import_files(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATHS...", help="Files and folders to import.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATHS]...", help="Files and folders to import.", show_default=False)
+    ] = None,
+    inbox: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Take the complete files of a folder, once each.", show_default=False),
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(metavar="SECONDS", help="A file of the inbox is complete when unchanged for so long.")
+    ] = 60.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave files in the inbox instead of moving them.")] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Wait for another import to end before giving up (exit 11).")
+    ] = 0.0,
+    hook: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Run it afterwards with the JSON summary on stdin.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
     study: StudyOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -26,14 +44,97 @@ def import_files(
 
     Example: dosetrail import --study my-trial transfers/2026-11-22
     """
+    from store.errors import UsageProblem
+    from tui.inbox import Inbox, import_inbox
+    from tui.night import add_silence, run_hook
     from tui.pipeline import import_paths
     from tui.progress import progress_line
 
+    if (inbox is None) == (not paths):
+        raise UsageProblem(
+            "Either files and folders are imported, or --inbox DIR.",
+            remedy="dosetrail import FILES, or dosetrail import --inbox DIR.",
+        )
     opened = open_study(context, study)
     with progress_line() as progress:
-        report = import_paths(opened, paths, progress)
+        if inbox is not None:
+            box = Inbox(inbox, settle_s=settle, keep=keep)
+            report = import_inbox(opened, box, progress, wait_s=wait, dry_run=dry_run)
+            add_silence(opened, report)
+        else:
+            report = import_paths(opened, paths or [], progress, wait_s=wait, dry_run=dry_run)
+    if hook is not None and not dry_run:
+        run_hook(hook, report)
     _print_report(opened, report, json)
     return report.exit_code
+
+
+def undo_import(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(metavar="RELEASE", help="The release whose files go out again.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files; record nothing.")] = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Make a release without the files one import brought. Nothing is erased; `dosetrail undo` brings them back.
+
+    Example: dosetrail undo-import 12 --reason "site 07 sent the files of another trial"
+    """
+    from store.errors import UsageProblem
+    from store.undoing import undo_import_entries
+    from tui.output import write_json, write_paragraph
+    from tui.pipeline import make_release
+    from tui.progress import progress_line
+
+    opened = open_study(context, study)
+    if not reason.strip():
+        raise UsageProblem("A reason is needed.", remedy='Say why: --reason "files of another trial".')
+    entries = undo_import_entries(number, opened.ledger.read(), reason.strip())
+    names = [entry.old["name"] for entry in entries]  # type: ignore[index,call-overload]
+    if dry_run:
+        if json:
+            write_json({"release": number, "files": names, "recorded": False})
+        else:
+            write_paragraph(f"Would take out {len(names):,} files of release {number}: {', '.join(map(str, names))}.")
+        return 0
+    opened.require_owner("make a release")
+    head = opened.ledger.append(entries)
+    with progress_line() as progress:
+        report = make_release(opened, progress)
+    report.messages.insert(
+        0, f"{len(names):,} files of release {number} are out (ledger entries up to {head.seq}): "
+        f"{', '.join(map(str, names))}."
+    )  # fmt: skip
+    _print_report(opened, report, json)
+    return report.exit_code
+
+
+def approve_layout(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file with the new columns.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")],
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Approve the columns of a file for its [[source]]; files imported before keep the mapping they came with.
+
+    Example: dosetrail approve-layout inbox/pens-2026-11.csv --reason "the vendor added a battery column"
+    """
+    from store.errors import UsageProblem
+    from tui.night import approve
+    from tui.output import write_json, write_paragraph
+
+    opened = open_study(context, study)
+    if not reason.strip():
+        raise UsageProblem("A reason is needed.", remedy='Say why: --reason "the vendor added a column".')
+    approved, head = approve(opened, file, reason.strip())
+    if json:
+        write_json({"approved": approved, "ledger_seq": head.seq, "ledger_head": f"{head.hash}@{head.seq}"})
+    else:
+        write_paragraph(f"Approved for {approved['source']}: {', '.join(approved['columns'])}.")
+        write_paragraph(f"Ledger head {head.hash}@{head.seq}. Import the file again now.")
+    return 0
 
 
 def release(context: typer.Context, study: StudyOption = None, json: JsonOption = False) -> int:
@@ -71,7 +172,14 @@ def _write_report(study: Study, report: ImportReport, as_json: bool) -> None:
     held = sum(file.quarantined for file in report.files)
     if held:
         write_command(f"{held:,} rows are in quarantine; their reasons:", f"dosetrail status {study_word(study)}")
-    if report.release is None:
+    for device in report.silent:
+        write_paragraph(
+            f"SILENT {device['device_id']} ({device['subject_id']}): no data for {device['silent_h']:,} h, "
+            f"limit {device['limit_h']:g} h; last {device['last_utc']:%Y-%m-%d %H:%M} UTC"
+        )
+    if report.dry_run:
+        pass
+    elif report.release is None:
         write_lines(["Nothing new: the release stays as it is."])
     else:
         write_lines([f"Release {report.release} is published ({report.seconds:.1f} s)."])

@@ -86,11 +86,13 @@ def undo(
     study: StudyOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Reverse a device assignment or return. The entry stays in the ledger, and so does its reversal.
+    """Reverse an entry of the ledger (a device assignment or return, an import, an approved layout).
+
+    The entry stays in the ledger, and so does its reversal.
 
     Example: dosetrail undo 41 --reason "wrong serial typed"
     """
-    from store.device_actions import undo_entry
+    from store.undoing import undo_entry
 
     opened = open_study(context, study)
     entry = undo_entry(seq, opened.ledger.read(), _reason(reason))
@@ -102,14 +104,16 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
 
     Example: dosetrail device history PUMP-17
     """
-    from store.device_actions import UNDOABLE, standing
+    from store.device_actions import ASSIGN_DEVICE, RETURN_DEVICE
+    from store.undoing import standing
     from tui.output import write_json, write_lines
     from tui.reading import open_release
     from tui.tables import Column, print_table
 
     opened = open_study(context, study)
     rows = opened.ledger.read()
-    standing_seqs = {row.seq for row in standing(rows)}
+    actions = (ASSIGN_DEVICE, RETURN_DEVICE)
+    standing_seqs = {row.seq for row in standing(rows, actions)}
     entries = [
         {
             "seq": row.seq,
@@ -122,7 +126,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
             "stands": row.seq in standing_seqs,
         }
         for row in rows
-        if row.action in UNDOABLE and row.record == f"device/{device}"
+        if row.action in actions and row.record == f"device/{device}"
     ]
     known, _, _ = _state(opened, device)
     with open_release(opened) as reader:
