@@ -75,8 +75,10 @@ def _subject(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     if "died" in frame.columns:
         changes.append(pl.when(alive).then(None).otherwise(pl.col("died")).alias("died"))
     if "status" in frame.columns:
-        # The status is that of the export; what it was on the day is derived from dates.
-        changes.append(pl.lit(None, dtype=frame.schema["status"]).alias("status"))
+        # The status is that of the export; of an end that lay before the day it was the same, else dates tell.
+        ended = pl.col("status").cast(pl.String).is_in(["completed", "discontinued", "died", "screen_failure"])
+        by_then = pl.min_horizontal("participation_end", "death_date") <= day
+        changes.append(pl.when((ended & by_then).fill_null(False)).then(pl.col("status")).alias("status"))
     frame = frame.with_columns(changes)
     return frame.with_columns(
         pl.when(pl.col(name) <= day).then(pl.col(name)).alias(name) for name in _SUBJECT_DATES if name in frame.columns
@@ -99,7 +101,17 @@ def _adverse_event(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
 
 
 _RULES: dict[str, _Rule] = {
-    "subject": _Rule(("consent_date", "enrolled_date", "reference_start", "first_treatment", "death_date"), _subject),
+    "subject": _Rule(
+        (
+            "consent_date",
+            "enrolled_date",
+            "reference_start",
+            "first_treatment",
+            "death_date",
+            "participation_end",
+        ),
+        _subject,
+    ),
     "subject_element": _Rule(("start_date",), _open_ended("start_date", "end_date", clip=False)),
     "dose_event": _Rule(("start_local",), _until("start_local")),
     "planned_dose_recorded": _Rule(("planned_at",), _until("planned_at")),

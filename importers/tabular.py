@@ -33,8 +33,8 @@ from importers.scratch import scratch_folder
 from importers.staging import StagedFile, stage_delimited, stage_relation
 from importers.times import TimeReading
 from importers.workbook import is_workbook, read_sheet
-from store.protocol import default_mode
 from store.schema import Column, Table
+from store.source_formats import default_mode
 from store.tables_safety import ADVERSE_EVENT
 from store.tables_subject import DEVICE_ASSIGNMENT_RECORDED, SUBJECT
 

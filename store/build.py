@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from store.accounting import FileCounts, count_rows
+from store.desk_rows import insert_desk, insert_desk_settings
 from store.digest import compute_release_digest
 from store.empty_release import open_empty_release
 from store.facts import Facts, SourceFact
@@ -101,6 +102,7 @@ class ReleaseBuilder:
         staged(received)
         create_file_rank(con, inputs.facts.sources)
         insert_protocol_tables(con, protocol)
+        insert_desk_settings(con, protocol)
         store_received(con, received, inputs.facts, protocol, self._progress)
         counts = count_rows(con, received)
         insert_source_files(con, inputs.facts, counts, inputs.program_version)
@@ -112,6 +114,7 @@ class ReleaseBuilder:
             result = inputs.analyst.analyse(read_frames(con), protocol, self._counting(keep))
         insert_frame(con, TABLES["result"], result)
         insert_ledger(con, inputs.ledger_rows)
+        insert_desk(con, inputs)
         self._progress("writing the release")
         digest, tables = compute_release_digest(con, _catalog(con))
         insert_build_info(con, inputs)

@@ -21,7 +21,7 @@ from store.vocabulary import VOCABULARIES
 if TYPE_CHECKING:
     import duckdb
 
-NOT_LOGICAL = frozenset({"build_info", "ledger"})
+NOT_LOGICAL = frozenset({"build_info", "ledger", "query", "safety_report"})
 
 NOT_LOGICAL_COLUMNS = frozenset({("source_file", "importer_version")})
 """Otherwise a newer program could not put back a release whose tables it makes just the same."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from store.macros_day import DAY_MACROS
 from store.schema import text_literal
 
 ALL = "ALL"
@@ -49,43 +50,12 @@ MACROS: tuple[Macro, ...] = (
 )
 
 
-SILENT_DEVICES = (
-    """
-    CREATE MACRO silent_devices(now_utc) AS TABLE
-    WITH last AS (
-        SELECT device_id, max(seen_at) AS last_at FROM (
-            SELECT device_id, max(coalesce(start_utc, start_local)) AS seen_at FROM dose_event GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(start_utc, start_local)) FROM device_event GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(observed_utc, observed_at)) FROM observation GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(start_utc, start_local)) FROM wear_interval GROUP BY device_id
-            UNION ALL SELECT device_id, CAST(max(total_date) AS TIMESTAMP) FROM control_total GROUP BY device_id
-        ) WHERE device_id IS NOT NULL AND seen_at IS NOT NULL GROUP BY device_id
-    ), held AS (
-        SELECT device_id, max(subject_id) AS subject_id FROM device_assignment
-        WHERE basis = 'stated_in_data' OR end_date IS NULL OR end_date >= CAST(now_utc AS DATE) GROUP BY device_id
-    )
-    SELECT d.device_id, CAST(d.device_class AS VARCHAR) AS device_class, h.subject_id, l.last_at AS last_utc,
-        date_diff('hour', l.last_at, CAST(now_utc AS TIMESTAMP)) AS silent_h, u.limit_h
-    FROM device d JOIN upload_interval u ON u.device_class = d.device_class
-    JOIN last l ON l.device_id = d.device_id JOIN held h ON h.device_id = d.device_id
-    LEFT JOIN subject s ON s.subject_id = h.subject_id
-    WHERE date_diff('minute', l.last_at, CAST(now_utc AS TIMESTAMP)) > u.limit_h * 60
-        AND coalesce(CAST(s.status AS VARCHAR), 'enrolled')
-            NOT IN ('screen_failure', 'completed', 'discontinued', 'died')
-        AND (s.participation_end IS NULL OR s.participation_end >= CAST(now_utc AS DATE))
-    """,
-    "Devices without data for longer than their class's upload interval plus tolerance, at a moment in UTC: "
-    "FROM silent_devices(TIMESTAMP '2026-03-01 06:00')",
-)
-"""The one definition of silent; devices of subjects who have ended, or that nobody has, are not."""
-
-
 def macro_sql() -> list[str]:
     """Statements that create every macro with its comment."""
     statements: list[str] = []
     for macro in MACROS:
         comment = macro.comment.replace("'", "''")
         statements += [macro.create_sql(), f"COMMENT ON MACRO TABLE {macro.name} IS '{comment}'"]
-    sql, comment = SILENT_DEVICES
-    statements += [sql, f"COMMENT ON MACRO TABLE silent_devices IS {text_literal(comment)}"]
+    for name, (sql, comment) in DAY_MACROS.items():
+        statements += [sql, f"COMMENT ON MACRO TABLE {name} IS {text_literal(comment)}"]
     return statements

@@ -13,80 +13,21 @@ from decimal import Decimal
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from store.protocol_desk import Check, Checks, Queries, Role, SafetyRule
+from store.protocol_model import Model
+from store.source_formats import SourceFormat, default_mode
 from store.vocabulary import DEVICE_CLASSES
 
 DosingKind = Literal["scheduled", "continuous", "as_needed", "titrated", "algorithm_bounded", "single"]
 BoundaryRule = Literal["start_day", "day_after_start"]
-SourceFormat = Literal[
-    "sdtm",
-    "dose_log",
-    "enrolment",
-    "adverse_events",
-    "redcap",
-    "odm",
-    "edc_forms",
-    "carelink",
-    "tandem_csv",
-    "tandem_xml",
-    "tandem_source",
-    "glooko",
-    "diasend",
-    "nightscout",
-    "loop_doses",
-    "tidepool",
-    "fhir",
-    "hl7_pcd",
-    "novopen",
-    "jaeb",
-    "cgm_exports",
-    "adherence_caps",
-    "programmable_implant",
-    "dual_implant",
-    "ai_implant",
-    "refillable_reservoir",
-    "depot",
-    "ingestible",
-    "patch_injector",
-    "transdermal_patch",
-    "pen_session",
-    "observation_log",
-    "device_event_log",
-    "wear_log",
-    "reference_measurements",
-    "prescription_list",
-    "device_list",
-    "assignment_list",
-    "consent_list",
-    "visit_list",
-    "deviation_list",
-    "accountability_list",
-]
-"""Every format importers.registry reads (a test compares the two)."""
-
-SNAPSHOT_FORMATS = (
-    "sdtm", "enrolment", "adverse_events", "redcap", "odm", "edc_forms", "prescription_list", "device_list",
-    "assignment_list", "consent_list", "visit_list", "deviation_list", "accountability_list",
-)  # fmt: skip
-"""Formats whose files replace the one before: what is absent from the newest is no longer in its source."""
-
-
-def default_mode(format: str) -> Literal["increment", "snapshot"]:
-    """What a file of the format is unless its [[source]] says otherwise."""
-    return "snapshot" if format in SNAPSHOT_FORMATS else "increment"
 
 
 @cache
 def _known_zones() -> frozenset[str]:
     """Names of all time zones; finding them takes 10 ms, which a trial of forty sites would wait for forty times."""
     return frozenset(zoneinfo.available_timezones())
-
-
-class Model(BaseModel):
-    """Every table of protocol.toml: unknown keys are mistakes, values do not change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class StudySection(Model):
@@ -370,6 +311,11 @@ class Protocol(Model):
     vital: Vital | None = None
     population: tuple[Population, ...] = ()
     confirmatory: tuple[Confirmatory, ...] = ()
+    queries: Queries = Queries()
+    checks: Checks = Checks()
+    check: tuple[Check, ...] = ()
+    safety_rule: tuple[SafetyRule, ...] = ()
+    role: tuple[Role, ...] = ()
     source: tuple[Source, ...] = ()
 
     @model_validator(mode="after")

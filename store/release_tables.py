@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def insert_protocol_tables(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> None:
-    """site, arm, regimen, upload_interval and planned_visit as the protocol states them."""
-    _insert(con, "site", [(site.id, site.name, site.country, site.time_zone) for site in protocol.site])
+    """site, arm, regimen and planned_visit as the protocol states them."""
+    insert_rows(con, "site", [(site.id, site.name, site.country, site.time_zone) for site in protocol.site])
     reference = protocol.study.reference_arm
-    _insert(
+    insert_rows(
         con,
         "arm",
         [
@@ -31,7 +31,7 @@ def insert_protocol_tables(con: duckdb.DuckDBPyConnection, protocol: Protocol) -
             for order, arm in enumerate(protocol.arm, start=1)
         ],
     )
-    _insert(
+    insert_rows(
         con,
         "regimen",
         [
@@ -48,17 +48,12 @@ def insert_protocol_tables(con: duckdb.DuckDBPyConnection, protocol: Protocol) -
                 ",".join(time.strftime("%H:%M") for time in entry.at) or None,
                 entry.window_before_min,
                 entry.window_after_min,
+                entry.amount_max,
             )
             for entry in protocol.dosing
         ],
     )
-    silence = protocol.silence
-    _insert(
-        con,
-        "upload_interval",
-        [(name, hours + silence.tolerance_h) for name, hours in sorted(silence.upload_h.items())],
-    )
-    _insert(
+    insert_rows(
         con,
         "planned_visit",
         [
@@ -96,13 +91,13 @@ def insert_source_files(
                 fact.protocol_sha256,
             )
         )
-    _insert(con, "source_file", rows)
+    insert_rows(con, "source_file", rows)
 
 
 def insert_ledger(con: duckdb.DuckDBPyConnection, rows: list[LedgerRow]) -> None:
     """Copy of the ledger the release was built from."""
     epoch = dt.datetime(1970, 1, 1)
-    _insert(
+    insert_rows(
         con,
         "ledger",
         [
@@ -127,7 +122,7 @@ def insert_ledger(con: duckdb.DuckDBPyConnection, rows: list[LedgerRow]) -> None
 
 def insert_build_info(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:
     """How and from what the release was made."""
-    _insert(
+    insert_rows(
         con,
         "build_info",
         [
@@ -146,7 +141,7 @@ def insert_build_info(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> No
     )
 
 
-def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
+def insert_rows(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
     if not rows:
         return
     marks = ", ".join("?" for _ in rows[0])

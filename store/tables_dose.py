@@ -262,6 +262,7 @@ REGIMEN = Table(
             "Minutes after the planned time that are in window",
             blinding="never",
         ),
+        Column("amount_max", AMOUNT, "Most that one dose may be", blinding="never"),
     ),
     key=("arm_code", "period_order", "subject_id", "drug", "channel"),
     origin="protocol",

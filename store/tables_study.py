@@ -58,38 +58,6 @@ QUARANTINE = Table(
     subject_level=False,
 )
 
-UPLOAD_INTERVAL = Table(
-    "upload_interval",
-    "Hours without data after which a device of a class is silent (protocol.toml [silence])",
-    (
-        Column("device_class", "device_class", "Device class", required=True),
-        Column("limit_h", "DOUBLE", "Upload interval plus tolerance, hours", required=True),
-    ),
-    key=("device_class",),
-    origin="protocol",
-    sort=("device_class",),
-    subject_level=False,
-)
-
-QUERY = Table(
-    "query",
-    "Data queries: state as of this release (the ledger holds their history)",
-    (
-        Column("query_id", "VARCHAR", "Query", required=True),
-        Column("subject_id", "VARCHAR", "Subject"),
-        Column("record", "VARCHAR", "Record the query is about"),
-        Column("field", "VARCHAR", "Field the query is about"),
-        Column("text", "VARCHAR", "Question", required=True),
-        Column("state", "query_state", "open, answered, closed, cancelled", required=True),
-        Column("opened_utc", "TIMESTAMP", "Opened", required=True),
-        Column("opened_by", "VARCHAR", "User or check", required=True),
-        Column("due_date", "DATE", "Due"),
-    ),
-    key=("query_id",),
-    origin="ledger",
-    sort=("query_id",),
-)
-
 LEDGER = Table(
     "ledger",
     "Copy of the ledger up to built_from_seq: who did what, when and why",
@@ -177,4 +145,4 @@ BUILD_INFO = Table(
 
 SCHEMA_VERSION = 1
 
-STUDY_TABLES: tuple[Table, ...] = (SOURCE_FILE, QUARANTINE, UPLOAD_INTERVAL, QUERY, LEDGER, RESULT, BUILD_INFO)
+STUDY_TABLES: tuple[Table, ...] = (SOURCE_FILE, QUARANTINE, LEDGER, RESULT, BUILD_INFO)

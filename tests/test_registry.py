@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from importers.registry import FORMATS
-from store.protocol import SNAPSHOT_FORMATS, SourceFormat
+from store.source_formats import SNAPSHOT_FORMATS, SourceFormat
 
 
 def test_protocol_and_registry_name_the_same_formats() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import app, data, demo, device, export, layouts, patients, protocol, sql, summary
+from tui.commands import app, data, demo, device, export, layouts, patients, protocol, queries, sql, summary, worklist
 
 
 def assemble() -> typer.Typer:
@@ -26,6 +26,9 @@ def assemble() -> typer.Typer:
     )
     for name, function, short in (
         ("summary", summary.summary, "Results by arm: accuracy, compliance, events."),
+        ("worklist", worklist.worklist, "What needs you today."),
+        ("queries", queries.queries, "List queries."),
+        ("quarantine", worklist.quarantine, "Rows that wait, by problem."),
         ("patients", patients.patients, "List patients."),
         ("patient", patients.patient, "Show one patient."),
         ("export", export.export, "Write CSV, Excel, Parquet, JSON or Markdown."),
@@ -52,4 +55,19 @@ def assemble() -> typer.Typer:
     devices.command("return", short_help="A subject gives a device back.")(device.give_back)
     devices.command("history", short_help="Who had a device when, and what it was.")(device.history)
     commands.add_typer(devices, name="device")
+    asked = typer.Typer(help="Raise, answer and close queries.", rich_markup_mode=None)
+    for word, step, meaning in (
+        ("raise", queries.raise_, "Ask about a subject, a record or a field."),
+        ("answer", queries.answer, "Answer a query."),
+        ("close", queries.close, "Close a query."),
+        ("reopen", queries.reopen, "Open a query again."),
+        ("waive", queries.waive, "Leave a finding as it is."),
+        ("show", queries.show, "A query and its history."),
+    ):
+        asked.command(word, short_help=meaning)(step)
+    commands.add_typer(asked, name="query")
+    reports = typer.Typer(help="Reporting clocks of serious events.", rich_markup_mode=None)
+    reports.command("aware", short_help="When somebody was aware of an event.")(worklist.aware)
+    reports.command("submit", short_help="A report was submitted.")(worklist.submit)
+    commands.add_typer(reports, name="safety")
     return commands

@@ -1,0 +1,130 @@
+"""Queries as they stand now: the release with everything the ledger has got since, marked as pending."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from store.ledger import Entry
+from store.queries import MAY, RAISE, Due, Query, fold_queries, history_of, raise_entry, step_entry
+
+if TYPE_CHECKING:
+    from store.ledger_chain import Head, LedgerRow
+    from store.study import Study
+    from tui.reading import Reader
+
+_COLUMNS = (
+    "query_id, check_id, priority, subject_id, record, field, text, state, opened_utc, opened_by, due_date, answer, "
+    "answered_by, answered_utc, closed_by, closed_utc, reason"
+)
+
+
+@dataclass(frozen=True)
+class QueryState:
+    """Queries by id, which of them have steps newer than the release, and who may do what."""
+
+    queries: dict[str, Query]
+    pending: frozenset[str]
+    roles: tuple[tuple[str, str | None, str | None], ...]
+    """(role, user, group); empty: the protocol names no roles."""
+
+    def query(self, query_id: str) -> Query:
+        """Raises UsageProblem for an unknown one."""
+        from store.errors import UsageProblem
+
+        found = self.queries.get(query_id.upper()) or self.queries.get(query_id)
+        if found is None:
+            raise UsageProblem(f"There is no query {query_id}.", remedy="dosetrail queries lists them.")
+        return found
+
+
+def read_queries(study: Study, reader: Reader) -> QueryState:
+    """The queries of an open release and of the ledger rows after it."""
+    stored = [Query(*row) for row in reader.rows(f"SELECT {_COLUMNS} FROM query")]
+    still = {finding for (finding,) in reader.rows("SELECT finding_id FROM finding")}
+    found = [_untouched(query) for query in stored if query.query_id in still]
+    now = fold_queries(study.ledger.read(), found, _due(stored))
+    before = {query.query_id: query for query in stored}
+    pending = frozenset(query.query_id for query in now if before.get(query.query_id) != query)
+    roles = reader.rows("SELECT role, user_name, group_name FROM role_holder")
+    return QueryState({query.query_id: query for query in now}, pending, tuple(map(tuple, roles)))
+
+
+def _untouched(query: Query) -> Query:
+    """The query of a check as the check raised it, before any step."""
+    return replace(
+        query, state="open", answer=None, answered_by=None, answered_utc=None, closed_by=None, closed_utc=None,
+        reason=None,
+    )  # fmt: skip
+
+
+def _due(stored: list[Query]) -> Due:
+    """The days of the protocol, as its own queries show them; a new one gets its day from the next release."""
+    days = {
+        query.priority: (query.due_date - query.opened_utc.date()).days
+        for query in stored
+        if query.due_date is not None
+    }
+    return Due(days.get("medium", days.get("low", 14)), days.get("high", 7))
+
+
+def record_step(study: Study, action: str, query_id: str, text: str) -> tuple[Query, Head]:
+    """Append a step on a query and return the query as it is then. Raises UsageProblem, NotAllowed."""
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        state = read_queries(study, reader)
+        role = require_role(state.roles, action)
+        query = state.query(query_id)
+        head = study.ledger.append([step_entry(action, query, text)], role=role)
+        return read_queries(study, reader).query(query.query_id), head
+
+
+def record_query(study: Study, text: str, **about: Any) -> tuple[Query, Head]:
+    """Append a new query. Raises UsageProblem for an unknown subject, NotAllowed."""
+    from store.errors import UsageProblem
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        subject = about["subject_id"]
+        if subject is not None and not reader.rows("SELECT 1 FROM subject WHERE subject_id = ?", [subject]):
+            raise UsageProblem(f"There is no subject {subject} in the study.", remedy="dosetrail patients lists them.")
+        role = require_role(read_queries(study, reader).roles, RAISE)
+        entry: Entry = raise_entry(text, **about)
+        head = study.ledger.append([entry], role=role)
+        return read_queries(study, reader).query(f"Q-{head.seq:04d}"), head
+
+
+def require_role(roles: tuple[tuple[str, str | None, str | None], ...], action: str) -> str | None:
+    """The role in which this user may take the step; None where the protocol names no roles.
+
+    Raises NotAllowed. Roles are a convenience of the program: the ledger is open to the study's whole group.
+    """
+    import grp
+
+    from store.errors import NotAllowed
+    from store.permissions import user_name
+
+    if not roles:
+        return None
+    user = user_name(os.geteuid())
+    groups = set()
+    for gid in {os.getegid(), *os.getgroups()}:
+        try:
+            groups.add(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            groups.add(str(gid))
+    held = {role for role, name, group in roles if name == user or (group is not None and group in groups)}
+    may = [role for role in MAY[action] if role in held]
+    if not may:
+        raise NotAllowed(
+            f"{user} may not do this: {action.replace('_', ' ')} is for {' or '.join(MAY[action])}.",
+            remedy="The study's owner names roles under [[role]] in protocol.toml; they hold from the next release.",
+        )
+    return may[0]
+
+
+def query_history(study: Study, query_id: str) -> list[LedgerRow]:
+    """The ledger's entries about a query."""
+    return history_of(query_id, study.ledger.read())
