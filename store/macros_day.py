@@ -84,7 +84,8 @@ _WORK = f"""
         UNION ALL SELECT 'silent', device_id, subject_id, 'no data for ' || silent_h || ' h, limit ' || limit_h,
             CAST(NULL AS DATE), 'medium', 1 FROM ({_SILENT})
         UNION ALL SELECT 'quarantine', CAST(reason AS VARCHAR), CAST(NULL AS VARCHAR),
-            count(*) || ' rows: ' || replace(CAST(reason AS VARCHAR), '_', ' '), CAST(NULL AS DATE), 'medium', count(*)
+            count(*) || CASE WHEN count(*) = 1 THEN ' row: ' ELSE ' rows: ' END
+                || replace(CAST(reason AS VARCHAR), '_', ' '), CAST(NULL AS DATE), 'medium', count(*)
         FROM quarantine GROUP BY reason
         UNION ALL SELECT 'compliance', subject_id, subject_id,
             'took ' || given || ' of ' || expected || ' expected doses in 28 monitored days', CAST(NULL AS DATE),

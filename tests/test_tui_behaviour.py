@@ -164,13 +164,14 @@ def test_places_keep_their_state() -> None:
     drive(script)
 
 
-@pytest.mark.parametrize("key", ["1", "3", "4"])
-def test_places_of_later_versions_say_so(key: str) -> None:
+@pytest.mark.parametrize(("key", "heading"), [("1", "1 WORKLIST"), ("3", "3 QUERIES"), ("4", "4 QUARANTINE")])
+def test_places_of_work_open_with_one_key_and_keep_their_place(key: str, heading: str) -> None:
     async def script(driver: Driver) -> None:
-        before = driver.lines()
         lines = await driver.press(key)
-        assert "in a later version" in lines[-2]
-        assert lines[:-2] == before[:-2]
+        assert lines[0].startswith(f" {heading}")
+        there = await driver.press("end")
+        await driver.press("2")
+        assert await driver.press(key) == there
 
     drive(script)
 

@@ -32,6 +32,9 @@ SCREENS_BY_KEYS = {
     "imports-quarantine": ["i", "tab"],
     "quarantined-row": ["i", "tab", "enter"],
     "exports": ["slash", *"lo", "enter", "x"],
+    "worklist": ["1"],
+    "queries": ["3"],
+    "quarantine": ["4"],
     "help": ["question_mark"],
 }
 
@@ -113,7 +116,7 @@ def test_a_small_terminal_is_told_so(size: tuple[int, int]) -> None:
 
 def test_every_screen_has_a_frame() -> None:
     named = {"patients", "patient", "record", "arms", "figure", "imports", "exports", "help"}
-    assert named == set(SCREENS)
+    assert named | {"worklist", "queries", "quarantine"} == set(SCREENS)
 
 
 def test_screens_follow_the_size_of_the_terminal() -> None:

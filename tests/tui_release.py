@@ -16,6 +16,7 @@ import duckdb
 
 from store.schema import create_all
 from store.tables import TABLES
+from store.views import create_views
 
 HOSTILE = "[/] [red]x[/blue] \x1b]52;c;ZXZpbA==\x07 \x1b[31mred\x9b2J \u202egnp\u202c a\nb"
 """Markup, a clipboard write, colours, a C1 clear screen, a bidi override, and a line break."""
@@ -66,6 +67,7 @@ def make_release(
         filling.add("source_file", *_source_files(subjects, hostile))
     con = duckdb.connect(str(path), config={"storage_compatibility_version": "v1.4.0"})
     create_all(con)
+    create_views(con)
     filling.write(con, path.parent)
     if blinded:
         _withhold(con)

@@ -128,6 +128,18 @@ class DosetrailApp(App[None]):
             elif self.place.NAME != name:
                 await self.switch_screen(name)
 
+    async def action_worklist(self) -> None:
+        """1"""
+        await self.go_to("worklist")
+
+    async def action_queries(self) -> None:
+        """3"""
+        await self.go_to("queries")
+
+    async def action_quarantine(self) -> None:
+        """4"""
+        await self.go_to("quarantine")
+
     async def action_patients(self) -> None:
         """2"""
         await self.go_to("patients")
@@ -154,10 +166,6 @@ class DosetrailApp(App[None]):
         assert isinstance(self.screen, ExportsScreen)
         self.screen.choose_for(below.NAME, words)
 
-    def action_reserved(self) -> None:
-        """1, 3 and 4 keep their meaning for later."""
-        self.place.status.say("Worklist, queries, quarantine actions: in a later version")
-
     async def action_help(self) -> None:
         """?"""
         from tui.screens.help import HelpScreen
@@ -166,6 +174,15 @@ class DosetrailApp(App[None]):
 
     async def _make(self, name: str) -> Place:
         """A place, with what it shows read before it is painted."""
+        if name in ("worklist", "queries", "quarantine"):
+            from tui.screens import worklist
+
+            readers = {
+                "worklist": worklist.read_worklist,
+                "queries": worklist.read_queries,
+                "quarantine": worklist.read_quarantine,
+            }
+            return await readers[name](self.desk)
         if name == "arms":
             from tui.screens.arms import read_arms
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tui.glyphs import Glyphs
 from tui.pages import Pages
@@ -33,6 +34,22 @@ class ExportRefused(Exception):
     """The export was not written; the text says why and what to do."""
 
 
+class ActionRefused(Exception):
+    """Nothing was recorded; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class DeskActions:
+    """What the app may record in the ledger. Each raises ActionRefused."""
+
+    pending: Callable[[], list[tuple[Any, ...]]]
+    """Queries with steps newer than the release, as rows of ``tui.desk_rows.PENDING_COLUMNS``."""
+    step: Callable[[str, str, str], str]
+    """Action, query and text; returns what to say."""
+    undo: Callable[[], str]
+    """Reverses this user's last step on a query; returns what to say."""
+
+
 @dataclass(frozen=True)
 class Desk:
     """The open release, the signs the terminal can draw, and what the app may do besides reading."""
@@ -45,6 +62,8 @@ class Desk:
     """The study folder, for the command lines shown."""
     exporter: Exporter | None = None
     """None: exports are shown as a command line only."""
+    actions: DeskActions | None = None
+    """None: queries are shown and not worked on."""
 
     @property
     def release_label(self) -> str:

@@ -55,12 +55,22 @@ LISTS = (
     Key(("r",), "r", "reset", "reset", "Forget filter and sort order", 6),
 )
 
+STEPS = (
+    Key(("a",), "a", "answer", "answer", "Answer the query: 1-4 for a standard answer, or type one", 1),
+    Key(("c",), "c", "close", "close", "Close the query with a reason", 3),
+    Key(("o",), "o", "reopen", "", "Open the query again with a reason", 0),
+    Key(("w",), "w", "waive", "", "Waive the query with a reason: the finding stays as it is", 0),
+    Key(("z",), "z", "undo", "undo", "Undo your last step on a query", 6),
+)
+
 EVERYWHERE = (
+    Key(("1",), "1", "worklist", "Worklist", "What needs you, by time left", 4),
     Key(("2",), "2", "patients", "Patients", "Patients", 4),
+    Key(("3",), "3", "queries", "Queries", "Queries: answer, close, reopen", 6),
+    Key(("4",), "4", "quarantine", "Quarantine", "Rows in quarantine, by problem", 7),
     Key(("5",), "5", "arms", "Arms", "Results by arm", 4),
     Key(("6",), "6", "exports", "Exports", "Export tables and results", 7),
     Key(("i",), "i", "imports", "Imports", "What was imported, and what is in quarantine", 7),
-    Key(("1", "3", "4"), "1 3 4", "reserved", "", "Worklist, queries, quarantine: in a later version", 0),
     Key(("question_mark",), "?", "help", "help", "Keys that are valid here; type to search, Enter runs", 1),
     Key(("escape", "backspace"), "Esc", "back", "", "Back by one level; never leaves the app", 0),
     Key(("q",), "q", "leave", "quit", "Leave: back from a record, out of the app from a place 1-6", 8),
@@ -73,6 +83,9 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("x",), "x", "export", "export", "Export this list", 5),
         *MOVING,
     ),
+    "worklist": (Key(("enter",), "Enter", "open", "open", "Show the item in full", 1), *STEPS, *LISTS, *MOVING),
+    "queries": (Key(("enter",), "Enter", "open", "open", "Show the query in full", 1), *STEPS, *LISTS, *MOVING),
+    "quarantine": (Key(("enter",), "Enter", "open", "open", "Show its first row in full", 1), *LISTS, *MOVING),
     "patient": (
         Key(("enter",), "Enter", "open", "record", "Show all fields of the row and where it came from", 2),
         Key(("tab",), "Tab", "next_tab", "next tab", "Next tab", 1),
@@ -119,8 +132,8 @@ SCREENS: dict[str, tuple[Key, ...]] = {
 }
 """Keys of each screen. What a screen says about a key wins over `EVERYWHERE`.
 
-Kept free for what comes later: a (answer, accept), e (edit), d (reject), z (undo), y Y (copy), g (go to subject),
-f (counts), Space and * (marks), = (filter like this), + (log an event), : (command line), ` (last view), m o u v w.
+Kept free for what comes later: e (edit), d (reject), y Y (copy), g (go to subject), f (counts), Space and *
+(marks), = (filter like this), + (log an event), : (command line), ` (last view), m u v.
 """
 
 

@@ -17,7 +17,7 @@ from tui.glyphs import GLYPHS, choose_tier
 from tui.sanitise import printable
 
 if TYPE_CHECKING:
-    from tui.desk import Desk, Exporter
+    from tui.desk import Desk, DeskActions, Exporter
 
 
 class NoTerminal(Exception):
@@ -43,7 +43,13 @@ def settle_environment(environ: dict[str, str] | os._Environ[str]) -> None:
 
 
 def launch(
-    study: Path, release: Path, *, title: str, glyphs: str | None = None, exporter: Exporter | None = None
+    study: Path,
+    release: Path,
+    *,
+    title: str,
+    glyphs: str | None = None,
+    exporter: Exporter | None = None,
+    actions: DeskActions | None = None,
 ) -> int:
     """Open the app on `release` (a trial.duckdb) of the study folder `study`; return 0 when the user left it.
 
@@ -61,7 +67,7 @@ def launch(
 
     pages = Pages(release)
     try:
-        return _run(Desk(pages, GLYPHS[tier], title, study, exporter))
+        return _run(Desk(pages, GLYPHS[tier], title, study, exporter, actions))
     finally:
         pages.close()
 

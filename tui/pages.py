@@ -51,6 +51,16 @@ TABLES_READ = (
     "source_file",
     "quarantine",
     "result",
+    "query",
+    "finding",
+    "safety_report",
+    "planned_visit",
+    "visit",
+    "observation",
+    "wear_interval",
+    "control_total",
+    "upload_interval",
+    "study_setting",
     "build_info",
 )
 
@@ -151,6 +161,13 @@ class Pages:
                 f"({source.sql})" if source.stored else f"(SELECT rowid AS row_id, * FROM {self._materialised(source)})"
             )
             return PagedRows(self, rows, self._order_table(rows, condition, wish))
+
+    def renew(self, source: Source) -> None:
+        """Read a list anew when it is opened next: what it is made of has changed."""
+        with self._lists_lock:
+            table = self._lists.pop(source, None)
+            if table is not None:
+                self._dropped.append(table)
 
     def forget(self, order: str) -> None:
         """Drop the order table of rows that nobody looks at any more."""

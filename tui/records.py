@@ -23,6 +23,9 @@ NAMES = {
     "device_event": "device event",
     "source_file": "file",
     "quarantine": "quarantined row",
+    "query": "query",
+    "safety_report": "safety report",
+    "subject": "subject",
 }
 
 
@@ -37,6 +40,8 @@ class RecordKey:
     subject: str | None = None
     planned_no: int | None = None
     device: str | None = None
+    ref: str | None = None
+    """Query, or rule and event of a safety report."""
 
 
 def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine, ...]:
@@ -46,6 +51,27 @@ def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine,
         writer.write("device", pages.records("SELECT * EXCLUDE (row_id) FROM device WHERE device_id = ?", [key.device]))
         assigned = "SELECT * EXCLUDE (row_id) FROM device_assignment WHERE device_id = ? AND subject_id = ?"
         writer.write("assignment", pages.records(assigned, [key.device, key.subject]))
+    elif key.table == "query":
+        # As it stands now where it has steps newer than the release.
+        pending = pages.records("SELECT * FROM pending_query WHERE query_id = ?", [key.ref])
+        stored = pages.records("SELECT * EXCLUDE (row_id) FROM query WHERE query_id = ?", [key.ref])
+        writer.write("query, pending", pending)
+        writer.write("query in this release" if pending else "query", stored)
+        found = "SELECT * EXCLUDE (row_id, finding_id, text) FROM finding WHERE finding_id = ?"
+        writer.write("what the check found", pages.records(found, [key.ref]))
+    elif key.table == "safety_report":
+        rule, _, event = (key.ref or "").partition("/")
+        what = "SELECT * EXCLUDE (row_id) FROM safety_report WHERE rule_id = ? AND event_seq = ? AND subject_id = ?"
+        writer.write("safety report", pages.records(what, [rule, event, key.subject]))
+        about = "SELECT * EXCLUDE (row_id) FROM adverse_event WHERE event_seq = ? AND subject_id = ?"
+        writer.write("adverse event", pages.records(about, [event, key.subject]))
+    elif key.table == "subject":
+        writer.write(
+            "subject", pages.records("SELECT * EXCLUDE (row_id) FROM subject WHERE subject_id = ?", [key.subject])
+        )
+    elif key.table == "quarantine" and key.source_id is None:
+        first = "SELECT * EXCLUDE (row_id) FROM quarantine WHERE reason::VARCHAR = ? ORDER BY source_id, line LIMIT 20"
+        writer.write("quarantined row", pages.records(first, [key.ref]))
     elif key.table == "source_file":
         writer.write(
             "file", pages.records("SELECT * EXCLUDE (row_id) FROM source_file WHERE source_id = ?", [key.source_id])

@@ -75,6 +75,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
         )
     study = open_study(context, given)
     file = release_file(study, unblinded=unblinded)
+    from tui.desk_actions import desk_actions_for
     from tui.exporting import exporter_for
 
     try:
@@ -84,6 +85,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
             title=study_name(study),
             glyphs=glyphs,
             exporter=exporter_for(study, unblinded=unblinded),
+            actions=desk_actions_for(study),
         )
     except NoTerminal as error:
         happened, _, instead = str(error).partition("\n")

@@ -91,7 +91,8 @@ class RecordScreen(Place):
             table=held["kept_in"],
             source_id=held.get("source_id"),
             line=held.get("line"),
-            subject=self._subject,
+            subject=self._subject or held.get("subject"),
             planned_no=held.get("planned_no"),
-            device=held.get("device"),
+            device=held.get("device") or (held.get("ref") if held["kept_in"] == "device" else None),
+            ref=held.get("query") or held.get("ref"),
         )

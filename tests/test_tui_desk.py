@@ -1,0 +1,189 @@
+"""The places one works in: worklist, queries, quarantine, with answers that go to the ledger and can be undone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from studies import query, trial_file
+from tui_driver import Driver
+
+from store.study import Study, open_study
+from tui.app import DosetrailApp
+from tui.cli import run
+from tui.desk import Desk
+from tui.desk_actions import desk_actions_for
+from tui.glyphs import GLYPHS
+from tui.pages import Pages, Wish
+from tui.patient_rows import PATIENTS
+from tui.query_state import record_step
+
+pytestmark = pytest.mark.xdist_group("tui_desk")
+
+PROTOCOL = """\
+[study]
+id = "DESK"
+[[site]]
+id = "01"
+time_zone = "Europe/Berlin"
+[[arm]]
+code = "A"
+[[source]]
+name = "pens"
+pattern = "pens*.csv"
+format = "dose_log"
+constants = { kind = "injection", amount_unit = "mg", drug = "D" }
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    assert run(["init", str(folder / "study")]) == 0
+    (folder / "study" / "protocol.toml").write_text(PROTOCOL)
+    (folder / "people.csv").write_text("subject_id,site_id,arm_code\nS1,01,A\nS2,01,A\n")
+    (folder / "events.csv").write_text(
+        "subject_id,event_seq,term,severity,serious,causality,start_text\n"
+        "S1,1,head\x1b[31mache,,N,RELATED,2026-03-05\nS2,1,[bold]fall,,Y,RELATED,2026-03-06\nS2,2,rash,,N,RELATED,2026-03-07\n"
+    )
+    (folder / "pens.csv").write_text(
+        "subject_id,start_local,delivered_amount\nS1,2026-03-01 08:00,5\nS9,2026-03-01 08:00,5\nS9,2026-03-02 08:00,5\n"
+    )
+    names = [str(folder / name) for name in ("people.csv", "events.csv", "pens.csv")]
+    assert run(["import", "--study", str(folder / "study"), *names]) == 3
+    return folder / "study"
+
+
+@pytest.fixture
+def study(made: Path, tmp_path: Path) -> Study:
+    import shutil
+
+    return open_study(Path(shutil.copytree(made, tmp_path / "study", symlinks=True)))
+
+
+def drive(study: Study, script: Callable[[Driver], Awaitable[None]], *, writes: bool = True) -> None:
+    async def play() -> None:
+        pages = Pages(trial_file(study))
+        actions = desk_actions_for(study) if writes else None
+        app = DosetrailApp(
+            Desk(pages, GLYPHS["ascii"], "DESK", study.root, None, actions), pages.open_list(PATIENTS, Wish())
+        )
+        async with app.run_test(size=(80, 24)) as pilot:
+            driver = Driver(app, pilot)
+            await driver.press()
+            await script(driver)
+        pages.close()
+
+    asyncio.run(play())
+
+
+def rows_of(lines: list[str]) -> list[str]:
+    """The rows of the list, with their cursor."""
+    return [line for line in lines[3:-2] if line.strip()]
+
+
+def test_a_query_is_answered_with_a_standard_answer_in_three_keys(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("3")
+        assert lines[0].startswith(" 3 QUERIES")
+        assert sorted(row.lstrip(">").split()[1:3] for row in rows_of(lines)) == [
+            ["S1", "open"],
+            ["S2", "open"],
+            ["S2", "open"],
+        ]
+        first = rows_of(lines)[0].split()[0].lstrip(">")
+        lines = await driver.press("a", "1", "enter")
+        assert f"{first} is answered" in lines[-2]
+        # The cursor stands on the next open one.
+        assert rows_of(lines)[0].startswith(">") and first not in rows_of(lines)[0]
+        lines = await driver.press("z")
+        assert "Undone: answer query" in lines[-2]
+        assert not any("*" in row for row in rows_of(lines))
+
+    drive(study, script)
+    answered = [row for row in study.ledger.read() if row.action == "answer_query"]
+    assert [row.new_value["text"] for row in answered] == ["Checked against the source: correct as recorded"]
+
+
+def test_an_answer_is_typed_closed_and_reopened(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.press("3", "a")
+        lines = await driver.type("mild")
+        assert lines[1].startswith(" answer: mild_")
+        lines = await driver.press("enter", "end")
+        assert "answered*" in rows_of(lines)[-1]
+        await driver.press("c")
+        await driver.type("ok")
+        lines = await driver.press("enter")
+        assert any("closed*" in row for row in rows_of(lines))
+        lines = await driver.press("end", "a", "2", "enter")
+        assert "is closed by" in lines[-2] and "Nothing was recorded" not in lines[1]
+        lines = await driver.press("end", "enter")
+        assert any("QUERY, PENDING" in line for line in lines)
+
+    drive(study, script)
+    actions = [row.action for row in study.ledger.read() if row.action.endswith("_query")]
+    assert actions == ["answer_query", "close_query"]
+
+
+def test_escape_leaves_a_draft_unrecorded(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.press("3", "a")
+        await driver.type("half an ans")
+        lines = await driver.press("escape")
+        assert "Nothing was recorded" in lines[-2]
+        assert lines[1].startswith(" / state:open")
+
+    drive(study, script)
+    assert [row for row in study.ledger.read() if row.action == "answer_query"] == []
+
+
+def test_the_worklist_opens_what_it_lists(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("1")
+        assert lines[0].startswith(" 1 WORKLIST")
+        assert {row.lstrip("> !").split()[0] for row in rows_of(lines)} == {"query", "quarantine"}
+        lines = await driver.press("a", "3", "enter")
+        assert any(row.lstrip("> !").startswith("answer ") for row in rows_of(lines))
+        lines = await driver.press("end", "enter")
+        assert any("unknown_subject" in line for line in lines), lines
+        lines = await driver.press("q", "home", "enter", "end")
+        assert any("WHAT THE CHECK FOUND" in line for line in lines)
+        assert not any("\x1b" in line for line in lines)
+
+    drive(study, script)
+
+
+def test_quarantine_is_one_row_a_problem(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("4")
+        (row,) = rows_of(lines)
+        assert row.split()[:4] == [">", "2", "unknown", "subject"] and "S9" in row
+        lines = await driver.press("enter")
+        assert any("unknown_subject" in line for line in lines)
+
+    drive(study, script)
+
+
+def test_without_actions_nothing_can_be_written(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("3")
+        assert " a answer" not in lines[-1]
+        lines = await driver.press("a")
+        assert "a does nothing here" in lines[-2]
+
+    drive(study, script, writes=False)
+
+
+def test_another_session_s_step_is_seen_and_wins(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("3")
+        name = rows_of(lines)[0].split()[0].lstrip(">")
+        record_step(study, "waive_query", name, "known")
+        lines = await driver.press("a", "1", "enter")
+        assert f"Query {name} is cancelled" in lines[-2]
+
+    drive(study, script)
+    assert query(trial_file(study), "SELECT count(*) FROM query WHERE state = 'open'") == [(3,)]

@@ -1,0 +1,125 @@
+"""What the places worklist, queries and quarantine show, as queries; and what was done since the release."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tui.filters import Field
+from tui.pages import Pages, Source
+
+PENDING_COLUMNS = (
+    "query_id", "subject_id", "check_id", "priority", "text", "state", "due_date", "answer", "answered_by", "reason",
+)  # fmt: skip
+
+CREATE_PENDING = (
+    "CREATE OR REPLACE TABLE pending_query (query_id VARCHAR, subject_id VARCHAR, check_id VARCHAR, priority VARCHAR, "
+    "text VARCHAR, state VARCHAR, due_date DATE, answer VARCHAR, answered_by VARCHAR, reason VARCHAR)"
+)
+"""Queries with steps newer than the release, as they stand now."""
+
+_NOW = f"""(
+    SELECT {", ".join(PENDING_COLUMNS).replace("state", "state::VARCHAR AS state")}, false AS pending FROM query
+    WHERE query_id NOT IN (SELECT query_id FROM pending_query)
+    UNION ALL SELECT {", ".join(PENDING_COLUMNS)}, true FROM pending_query
+)"""
+
+
+def queries_source(today: dt.date) -> Source:
+    """Queries, the open ones first and the most urgent of them first; $today is the day on the clock."""
+    return Source(
+        f"""
+        SELECT query_id AS query, subject_id AS subject, state || CASE WHEN pending THEN '*' ELSE '' END AS state,
+            due_date AS due, CASE WHEN state = 'open' THEN date_diff('day', CAST($today AS DATE), due_date) END AS left,
+            priority, text AS question, answer, coalesce(check_id, 'person') AS asked_by, 'query' AS kept_in
+        FROM {_NOW}
+        ORDER BY state IN ('closed', 'cancelled'), state <> 'open', due_date NULLS LAST, query_id
+        """,
+        (
+            Field("query"),
+            Field("subject"),
+            Field("state"),
+            Field("due", "time"),
+            Field("left", "number"),
+            Field("priority"),
+            Field("question"),
+            Field("answer"),
+            Field("asked_by"),
+            Field("kept_in", word=False, searched=False),
+        ),
+        (("today", today.isoformat()),),
+    )
+
+
+def worklist_source(now_utc: dt.datetime) -> Source:
+    """The worklist at a moment in UTC, with queries as they stand now."""
+    return Source(
+        """
+        WITH stored AS (
+            SELECT * FROM release.worklist(CAST($now AS TIMESTAMP))
+            WHERE NOT (what IN ('query', 'answer') AND ref IN (SELECT query_id FROM pending_query))
+        ), items AS (
+            SELECT * FROM stored
+            UNION ALL
+            SELECT CASE WHEN p.state = 'open' THEN 'query' ELSE 'answer' END, p.query_id, p.subject_id, s.site_id,
+                CASE WHEN p.state = 'open' THEN p.text ELSE 'answered: ' || p.answer END, p.due_date,
+                coalesce(p.due_date < CAST($now AS DATE), false), date_diff('day', CAST($now AS DATE), p.due_date),
+                p.priority, 1
+            FROM pending_query p LEFT JOIN subject s USING (subject_id) WHERE p.state IN ('open', 'answered')
+        )
+        SELECT CASE WHEN overdue THEN '!' ELSE '' END AS late, what, ref, subject_id AS subject, problem, due,
+            days_left AS left, site_id AS site, priority,
+            CASE what WHEN 'query' THEN 'query' WHEN 'answer' THEN 'query' WHEN 'report' THEN 'safety_report'
+                WHEN 'silent' THEN 'device' WHEN 'quarantine' THEN 'quarantine' ELSE 'subject' END AS kept_in
+        FROM items
+        ORDER BY overdue DESC, due NULLS LAST,
+            CASE priority WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, what, subject_id, ref
+        """,
+        (
+            Field("late", word=False, searched=False),
+            Field("what"),
+            Field("ref"),
+            Field("subject"),
+            Field("problem"),
+            Field("due", "time"),
+            Field("left", "number"),
+            Field("site"),
+            Field("priority"),
+            Field("kept_in", word=False, searched=False),
+        ),
+        (("now", now_utc.isoformat(sep=" ")),),
+    )
+
+
+PROBLEMS = Source(
+    """
+    SELECT count(*) AS rows, replace(q.reason::VARCHAR, '_', ' ') AS problem,
+        CASE WHEN q.reason = 'unknown_subject' THEN q.subject_id
+            ELSE coalesce(q.device_id, q.subject_id, q.field) END AS about,
+        coalesce(f.file_name, q.source_id) AS file, any_value(q.message) AS message, min(q.line) AS line, q.source_id,
+        'quarantine' AS kept_in
+    FROM quarantine q LEFT JOIN source_file f ON f.source_id = q.source_id
+    GROUP BY q.reason, about, f.file_name, q.source_id
+    ORDER BY rows DESC, problem, about, q.source_id
+    """,
+    (
+        Field("rows", "number"),
+        Field("problem"),
+        Field("about"),
+        Field("file"),
+        Field("message"),
+        Field("line", "number"),
+        Field("source_id", word=False, searched=False),
+        Field("kept_in", word=False, searched=False),
+    ),
+)
+
+
+def summarise_worklist(pages: Pages, now_utc: dt.datetime) -> str:
+    """How many items of each kind there are."""
+    rows = pages.query(
+        "SELECT what, count(*), count(*) FILTER (overdue) FROM release.worklist(CAST(? AS TIMESTAMP)) "
+        "GROUP BY what ORDER BY what",
+        [now_utc.isoformat(sep=" ")],
+    )
+    late = sum(count for _, _, count in rows)
+    return f"{late:,} overdue; " + ", ".join(f"{count:,} {what}" for what, count, _ in rows)
