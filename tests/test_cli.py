@@ -27,6 +27,7 @@ COMMANDS = (
     "layouts",
     "undo-import",
     "worklist",
+    "report",
     "queries",
     "quarantine",
     "approve-layout",

@@ -61,8 +61,8 @@ def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_ter
         first = {row["parameter"] for row in found if row["population"] not in others}
         # Measures of one device class are computed in the safety population alone.
         found = [row for row in found if row["population"] not in others or row["parameter"] not in first]
-        for context, group in _contexts(family, found).items():
-            printed = Printed(glyphs, width, _arms(family, group, known), overview, all_terms)
+        for context, group in contexts_of(family, found).items():
+            printed = Printed(glyphs, width, arms_of(family, group, known), overview, all_terms)
             heading = f"{title}{_basis(group)}  {glyphs.text(context)}".rstrip()
             lines += ["", glyphs.cut_to(heading, width - 1), *_family_lines(group, counted, wanted, printed)]
         if others:
@@ -90,7 +90,7 @@ def _other_populations(family: str, rows: list[Result]) -> list[str]:
     return with_values[1:]
 
 
-def _contexts(family: str, rows: list[Result]) -> dict[str, list[Result]]:
+def contexts_of(family: str, rows: list[Result]) -> dict[str, list[Result]]:
     """Heading -> rows of one population, drug, channel and device class; enrolment is one table over
     populations.
     """
@@ -109,7 +109,7 @@ def _contexts(family: str, rows: list[Result]) -> dict[str, list[Result]]:
     return groups
 
 
-def _arms(family: str, rows: Iterable[Result], known: list[str]) -> list[str]:
+def arms_of(family: str, rows: Iterable[Result], known: list[str]) -> list[str]:
     """Columns: the arms; all of them together where there are no arms, and beside them for enrolment."""
     seen = {row["arm"] or POOLED for row in rows}
     arms = [code for code in known if code in seen] + sorted(seen - set(known) - {POOLED})
@@ -134,7 +134,7 @@ def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], 
         body += _per_1000(figures, printed)
     terms, left_out = _terms(rows, figures, printed)
     lines = _tables([*body, *terms], counted, printed)
-    for sentence in (*_confirmatory(rows), *_uneven(rows), *_not_assessable(rows, wanted, printed.arms)):
+    for sentence in (*_confirmatory(rows), *_uneven(rows), *not_assessable_sentences(rows, wanted, printed.arms)):
         lines += paragraph(sentence, printed.glyphs, printed.width)
     if left_out:
         lines += paragraph(
@@ -327,7 +327,7 @@ def _uneven(rows: list[Result]) -> list[str]:
 MISSING_LINES = "not assessable: protocol.toml does not state "
 
 
-def _not_assessable(rows: list[Result], wanted: tuple[Wanted, ...], arms: list[str]) -> list[str]:
+def not_assessable_sentences(rows: list[Result], wanted: tuple[Wanted, ...], arms: list[str]) -> list[str]:
     """Each sentence once, with the figures and arms it speaks for; missing lines of protocol.toml in one
     sentence.
     """

@@ -6,7 +6,21 @@ from __future__ import annotations
 
 import typer
 
-from tui.commands import app, data, demo, device, export, layouts, patients, protocol, queries, sql, summary, worklist
+from tui.commands import (
+    app,
+    data,
+    demo,
+    device,
+    export,
+    layouts,
+    patients,
+    protocol,
+    queries,
+    report,
+    sql,
+    summary,
+    worklist,
+)
 
 
 def assemble() -> typer.Typer:
@@ -32,6 +46,7 @@ def assemble() -> typer.Typer:
         ("patients", patients.patients, "List patients."),
         ("patient", patients.patient, "Show one patient."),
         ("export", export.export, "Write CSV, Excel, Parquet, JSON or Markdown."),
+        ("report", report.report, "Write what a sponsor reads, as HTML or Markdown."),
         ("sql", sql.sql, "Ask the release a question, read-only."),
         ("tui", app.tui, "Open the full-screen app."),
         ("init", protocol.init, "Make a study."),
