@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from store.protocol import Protocol
     from store.received import Received, ReceivedTable
 
-STATED_IN = ("dose_event", "exposure")
-"""Tables whose rows may state a device and a subject together."""
+STATED_IN = {
+    "dose_event": "start_local",
+    "exposure": "start_date",
+    "wear_interval": "start_local",
+    "reservoir_fill": "filled_at",
+    "recommendation": "recommended_at",
+}
+"""Tables whose rows may state a device and a subject together, and the column of the day."""
 
 
 def quarantine_unknown_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
@@ -61,10 +67,10 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         "(device_id VARCHAR, subject_id VARCHAR, start_date DATE, end_date DATE)"
     )
     for table in stated:
-        day, last = ("start_local", "start_local") if table.table.name == "dose_event" else ("start_date", "start_date")
+        day = STATED_IN[table.table.name]
         con.execute(
             "INSERT INTO stated_device "
-            f"SELECT device_id, subject_id, CAST(min({day}) AS DATE), CAST(max({last}) AS DATE) "
+            f"SELECT device_id, subject_id, CAST(min({day}) AS DATE), CAST(max({day}) AS DATE) "
             f"FROM {table.view} WHERE device_id IS NOT NULL AND subject_id IS NOT NULL "
             "AND subject_id IN (SELECT subject_id FROM subject) GROUP BY ALL"
         )

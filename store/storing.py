@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from store.clocks import clock_columns, create_clock_epochs, create_clock_rows, quarantine_lost_clocks
+from store.consents import AFTER, BEFORE, CONSENT_DAY, create_consent_spans, quarantine_without_consent
 from store.facts import Facts
 from store.identify import (
     BY_DEVICE,
@@ -29,6 +30,8 @@ QUARANTINE_WORDS = {
     "unknown_device": "the device is not in the trial's device list; the row is taken up when it is registered",
     "unassigned_device": "no subject, or several, had this device that day; the row is taken up with an assignment",
     "impossible_time": "the device had lost its clock; the row is taken up when the change that set it right arrives",
+    BEFORE: "the subject had not consented yet; the row is taken up when a form with an earlier day arrives",
+    AFTER: "the subject had withdrawn the consent; the row is kept and not used",
     "key_conflict": "two rows of the file have the same key and different values; neither is used",
 }
 
@@ -41,7 +44,7 @@ def store_received(
     progress: Progress,
 ) -> None:
     """Resolve and store every received table: subjects first, then devices, then what refers to them."""
-    first = ("subject", "device_property", "device_assignment_recorded")
+    first = ("subject", "device_property", "device_assignment_recorded", "consent")
     before = (*first, "device_event")  # what clocks were set is known before their times are read
     order = [
         *(name for name in before if name in received.tables),
@@ -49,6 +52,7 @@ def store_received(
     ]
     devices_known = False
     _create_places(con)
+    create_consent_spans(con)
     for name in order:
         table = received.tables[name]
         if name not in first and not devices_known:
@@ -64,6 +68,7 @@ def store_received(
         quarantine_unknown_devices(con, table)
         if name == "device_event":
             create_clock_epochs(con, received)
+        quarantine_without_consent(con, table, *_subject_of(con, table) if name in BY_DEVICE else ("s.subject_id", ""))
         if name in TIMED:
             create_clock_rows(con, table, *_subject_of(con, table))
             quarantine_lost_clocks(con, table)
@@ -75,6 +80,8 @@ def store_received(
             _insert_quarantined(con, table)
         if name == "subject":
             _create_places(con)
+        if name == "consent":
+            create_consent_spans(con)
     if not devices_known:
         _insert_sites(con)
         create_devices(con, protocol, received, facts)
@@ -205,6 +212,8 @@ def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable)
             "unknown_device": "device_id",
             "unassigned_device": "device_id",
             "impossible_time": TIMED[name].start if name in TIMED else None,
+            BEFORE: CONSENT_DAY.get(name),
+            AFTER: CONSENT_DAY.get(name),
         }.get(reason)
         value = f'CAST(r."{field_name}" AS VARCHAR)' if field_name in has else "NULL"
         con.execute(

@@ -65,6 +65,8 @@ QUARANTINE_REASONS = (
     "too_long",
     "bad_encoding",
     "unreadable",
+    "before_consent",
+    "after_withdrawal",
 )
 
 VOCABULARIES: dict[str, tuple[str, ...]] = {

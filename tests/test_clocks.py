@@ -125,7 +125,7 @@ def test_without_numbers_and_order_a_time_shown_twice_is_uncertain(corpus: list[
     assert twice and not found.filter(pl.col("native_key").cast(pl.Int64).is_in(list(twice)))["certain"].any()
 
 
-def test_a_lost_clock_that_nobody_set_right_keeps_the_dose_and_marks_it(tmp_path: Path) -> None:
+def test_trap_24_a_lost_clock_that_nobody_set_right_keeps_the_dose_and_marks_it(tmp_path: Path) -> None:
     device = Device("D1", "Europe/Berlin", "lost for good")
     shown = [dt.datetime(2023, 5, 1, 8), dt.datetime(2023, 5, 2, 8), dt.datetime(2007, 1, 1, 0, 4)]
     doses = [{"device_id": "D1", "device_seq": seq, "start_local": at} for seq, at in enumerate(shown, start=1)]
@@ -135,7 +135,7 @@ def test_a_lost_clock_that_nobody_set_right_keeps_the_dose_and_marks_it(tmp_path
     assert lost["start_local"] + dt.timedelta(seconds=lost["clock_correction_s"]) == shown[1]
 
 
-def test_the_repeated_hour_is_ordered_by_the_devices_numbers(tmp_path: Path) -> None:
+def test_trap_20_the_repeated_hour_is_ordered_by_the_devices_numbers(tmp_path: Path) -> None:
     # A clock that follows the zone by itself: 02:45 summer time, then 02:10 winter time.
     shown = ["01:30", "02:45", "02:10", "02:50", "03:30"]
     doses = [

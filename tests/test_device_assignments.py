@@ -67,7 +67,9 @@ def doses(study: Study) -> dict[str, list[str]]:
     return {subject: [day for _, day in group] for subject, group in itertools.groupby(rows, key=lambda row: row[0])}
 
 
-def test_a_swap_is_recorded_back_dated_previewed_and_undone(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trap_25_a_swap_is_recorded_back_dated_previewed_and_undone(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = current_digest(study)
     first = ("device", "assign", "PEN-1", "S1", "--from", "2026-03-01", "--reason", "handed out")
     preview = say(study, capsys, *first, "--to", "2026-03-04", "--dry-run")
