@@ -66,7 +66,14 @@ def _with_order(rows: ClassRows, segments: pl.DataFrame) -> pl.DataFrame:
     ).drop_nulls(["ordered_rate", "drug"]).sort("start_at")  # fmt: skip
     joined = (
         segments.sort("start_local")
-        .join_asof(orders, left_on="start_local", right_on="start_at", by=["subject_id", "drug"], strategy="backward")
+        .join_asof(
+            orders,
+            left_on="start_local",
+            right_on="start_at",
+            by=["subject_id", "drug"],
+            strategy="backward",
+            check_sortedness=False,
+        )
         .sort("subject_id", "drug", "channel", "start_local", nulls_last=True)
     )
     over = pl.col("end_at").is_not_null() & (pl.col("start_local") >= pl.col("end_at"))

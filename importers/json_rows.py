@@ -266,6 +266,9 @@ def _truth_pattern(names: Iterable[str]) -> str:
 
 
 def _has_truth(data: bytes, numbers: Sequence[str]) -> bool:
+    if data.isascii() and b"true" not in data and b"false" not in data:
+        # Most logs; 5 ms for 15 MB, where the pattern takes 150 ms.
+        return False
     text = _text_of(data)
     return text is None or bool(numbers and text.str.contains(_truth_pattern(numbers)).item())
 

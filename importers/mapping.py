@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from importers.base import UnreadableFile
@@ -310,15 +310,23 @@ def _cell(table: Table, name: str, label: str, reading: Reading, values: Sequenc
         return amount_cell(name, label, nulls, decimal=reading.decimal, thousands=reading.thousands, whole=whole)
     if kind == "DOUBLE":
         return float_cell(name, label, nulls, decimal=reading.decimal, thousands=reading.thousands)
+    time = replace(reading.time, latest=None) if name in MAY_LIE_AHEAD else reading.time
     if kind == "TIMESTAMP":
-        return time_cell(name, label, reading.time, find_shape(values, reading.time.order), nulls)
+        return time_cell(name, label, time, find_shape(values, time.order), nulls)
     if kind == "DATE":
-        return date_cell(name, label, reading.time, nulls)
+        return date_cell(name, label, time, nulls)
     if name in PARTIAL_DATES:
         return partial_date_cell(name, label, reading.time.order, nulls)
     return text_cell(name, nulls)
 
 
+MAY_LIE_AHEAD = frozenset(
+    {
+        "scheduled_local", "planned_local", "planned_removal_local", "planned_off_local", "nominal_end_local",
+        "low_reservoir_local", "valid_from_local", "valid_to_local", "assigned_from_date", "assigned_to_date",
+    }
+)  # fmt: skip
+"""Times that are planned or foretold: after the export they are no mistake."""
 WHOLE_NUMBERS = ("INTEGER", "SMALLINT", "BIGINT")
 PARTIAL_DATES = frozenset({"start_text", "end_text", "reported_text"})
 """Text columns that hold dates as a form states them, possibly partial."""

@@ -312,6 +312,18 @@ columns = { "visit.start_date" = "IT.DATE", "visit.visit" = "StudyEventData.Stud
 """
 
 
+LAYOUT_EXAMPLES = Path(__file__).resolve().parents[1] / "sample_data" / "open_layouts"
+
+
+def _open_layout(example: Path) -> bytes:
+    """The example of an open layout with columns nobody maps that say who the person is, and a row of bad cells."""
+    header, *rows = example.read_text().splitlines()
+    kept = [f"{row},{PERSON},{EMAIL},{BIRTH}" for row in rows]
+    bad = ",".join("?" for _ in header.split(","))
+    lines = [f"{header},patient name,email,date of birth", *kept, f"{bad},{PERSON},{EMAIL},{BIRTH}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def write_files(folder: Path) -> list[Path]:
     folder.mkdir(parents=True)
     paths = []
@@ -319,4 +331,8 @@ def write_files(folder: Path) -> list[Path]:
         path = folder / name
         path.write_bytes(make())
         paths.append(path)
+    for example in sorted(LAYOUT_EXAMPLES.glob("*.csv")):
+        if example.name != "enrolment.csv":
+            paths.append(folder / f"layout-{example.name}")
+            paths[-1].write_bytes(_open_layout(example))
     return paths

@@ -28,6 +28,7 @@ COMMANDS = (
     "undo-import",
     "worklist",
     "report",
+    "simulate",
     "queries",
     "quarantine",
     "approve-layout",
@@ -80,7 +81,7 @@ def test_help_of_every_command_has_an_example(command: str, capsys: Capture) -> 
     assert f"Example: dosetrail {command}" in text
     if command != "tui":
         assert "--json" in text
-    if command not in ("init", "demo", "layouts"):
+    if command not in ("init", "demo", "layouts", "simulate"):
         assert "--study" in text
 
 

@@ -17,6 +17,7 @@ from tui.commands import (
     protocol,
     queries,
     report,
+    simulate,
     sql,
     summary,
     worklist,
@@ -59,6 +60,7 @@ def assemble() -> typer.Typer:
         ("rebuild", data.rebuild, "Make the release again from its sources."),
         ("layouts", layouts.layouts, "Column dictionaries of the open layouts."),
         ("undo", device.undo, "Reverse an entry of the ledger."),
+        ("simulate", simulate.simulate, "A made-up trial with known truth."),
         ("demo", demo.demo, "Build a study from sample data."),
     ):
         commands.command(name, short_help=short)(function)
