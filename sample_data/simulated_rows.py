@@ -96,8 +96,8 @@ def log_row(person: Subject, dose: Dose) -> dict[str, object]:
 
 
 def write_dose(person: Subject, dose: Dose, writer: RowFiles, name: str, *, first_version: bool) -> None:
-    """A dose in the layout of its class. ``name``: file name with ``{}`` for the layout; ``first_version``: as an export
-    had it that a later one corrects."""
+    """A dose in the layout of its class. ``name``: file name with ``{}`` for the layout; ``first_version``: as an
+    export had it that a later one corrects."""
     given = dose.delivered - Decimal("0.5") if first_version else dose.delivered
     at, seq, whose = dose.shown, dose.seq, {"subject_id": person.id, "device_id": person.device}
     planned_at = dt.datetime.combine(START + dt.timedelta(days=dose.day), dt.time(8))
