@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from importers import apart
 from importers.base import Parsed, ReadContext, Recognised, SourceFile
 from importers.discover import Input, find_inputs
 from importers.file_names import filed_name, filed_path
@@ -235,7 +236,7 @@ class _Run:
         context = ReadContext(self.protocol.protocol, item.source, con)
         self._rows_at_hand = estimate_rows(item.path)
         self.progress(f"reading {name}")
-        parsed = importer_of(recognised.format).parse(file, recognised, context)
+        parsed = apart.parse(importer_of(recognised.format), file, recognised, context)
         archived.require_unchanged(item.path)
         fact = SourceFact(
             sha256=archived.sha256,

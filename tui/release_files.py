@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from importers import apart
 from importers.base import HEAD_BYTES, Parsed, ReadContext, Recognised, SourceFile
 from importers.registry import importer_of
 from store.blinding import Withheld, write_blinded_file
@@ -47,7 +48,7 @@ def read_archived(
             shutil.copyfileobj(stream, target, 1 << 20)
         file = SourceFile(copy, fact.name, fact.sha256)
         recognised = Recognised(fact.format, fact.dataset)
-        return importer_of(fact.format).parse(file, recognised, ReadContext(protocol.protocol, source, con))
+        return apart.parse(importer_of(fact.format), file, recognised, ReadContext(protocol.protocol, source, con))
     finally:
         copy.unlink(missing_ok=True)
 
