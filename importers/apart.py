@@ -136,12 +136,16 @@ class _Pool:
 
     def __init__(self) -> None:
         self._child: _Child | None = None
+        self._pid = os.getpid()
 
     def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
         if file.path.stat().st_size > SIZE_LIMIT:
             raise UnreadableFile(
                 f"{file.name} is larger than {SIZE_LIMIT >> 30} GB.", remedy="Export a shorter time in each file."
             )
+        if self._pid != os.getpid():
+            # A forked copy of the process that started it: two would talk over each other on its pipes.
+            self._child, self._pid = None, os.getpid()
         if self._child is None or self._child.files >= FILES_PER_CHILD:
             self.close()
             self._child = _Child()
@@ -162,7 +166,7 @@ class _Pool:
             raise
 
     def close(self) -> None:
-        if self._child is not None:
+        if self._child is not None and self._pid == os.getpid():
             child, self._child = self._child, None
             child.close()
 
