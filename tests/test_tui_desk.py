@@ -16,8 +16,8 @@ from tui.cli import run
 from tui.desk import Desk
 from tui.desk_actions import desk_actions_for
 from tui.glyphs import GLYPHS
-from tui.pages import Pages, Wish
-from tui.patient_rows import PATIENTS
+from tui.launch import first_place
+from tui.pages import Pages
 from tui.query_state import record_step
 
 pytestmark = pytest.mark.xdist_group("tui_desk")
@@ -67,9 +67,8 @@ def drive(study: Study, script: Callable[[Driver], Awaitable[None]], *, writes: 
     async def play() -> None:
         pages = Pages(trial_file(study))
         actions = desk_actions_for(study) if writes else None
-        app = DosetrailApp(
-            Desk(pages, GLYPHS["ascii"], "DESK", study.root, None, actions), pages.open_list(PATIENTS, Wish())
-        )
+        desk = Desk(pages, GLYPHS["ascii"], "DESK", study.root, None, actions)
+        app = DosetrailApp(desk, first_place(desk))
         async with app.run_test(size=(80, 24)) as pilot:
             driver = Driver(app, pilot)
             await driver.press()

@@ -16,6 +16,7 @@ from tui.glyphs import GLYPHS
 from tui.pages import Pages, Wish
 from tui.patient_rows import PATIENTS
 from tui.sanitise import Tier
+from tui.screens.patients import PatientsScreen
 
 FRAMES = Path(__file__).parent / "frames"
 
@@ -59,7 +60,7 @@ def drive(
     async def run() -> None:
         pages = Pages(release(kind))
         desk = Desk(pages, GLYPHS[tier], "SDD-204", Path("my-trial"), exporter)
-        app = DosetrailApp(desk, pages.open_list(PATIENTS, Wish()))
+        app = DosetrailApp(desk, PatientsScreen(desk, pages.open_list(PATIENTS, Wish())))
         async with app.run_test(size=size) as pilot:
             driver = Driver(app, pilot)
             await driver.press()

@@ -34,20 +34,20 @@ class DosetrailApp(App[None]):
     CSS = "Screen { background: ansi_default; color: ansi_default; overflow: hidden; }"
     TITLE = "dosetrail"
 
-    def __init__(self, desk: Desk, first_rows: Rows) -> None:
+    def __init__(self, desk: Desk, first: Place) -> None:
+        """`first` lies below all other places; its rows have been read, so the first paint shows them."""
         super().__init__(ansi_color=True)
         self.animation_level = "none"
         self.desk = desk
-        self._first_rows = first_rows
+        self._first = first
         self._start = ExitStack()
         self.failure: Exception | None = None
         """What ended the app, when a defect did."""
 
     def get_default_screen(self) -> Screen[None]:
-        """Patients, with its rows read before the first paint."""
-        screen = PatientsScreen(self.desk, self._first_rows)
-        self.install_screen(screen, screen.NAME)
-        return screen
+        """The place that is shown at the start."""
+        self.install_screen(self._first, self._first.NAME)
+        return self._first
 
     def on_load(self) -> None:
         """Hold the first paint back until there is something to paint."""
@@ -117,13 +117,14 @@ class DosetrailApp(App[None]):
             await self.pop_screen()
 
     async def go_to(self, name: str) -> None:
-        """Show a place as it was left; records that were open are closed. Patients lies below all other places."""
+        """Show a place as it was left; records that were open are closed. The first place lies below the others."""
         if not self.is_screen_installed(name):
             self.install_screen(await self._make(name), name)
         async with self.one_paint():
-            while self.place.is_record or (name == PatientsScreen.NAME and len(self.screen_stack) > 1):
+            home = self._first.NAME
+            while self.place.is_record or (name == home and len(self.screen_stack) > 1):
                 await self.pop_screen()
-            if self.place.NAME == PatientsScreen.NAME and name != PatientsScreen.NAME:
+            if self.place.NAME == home and name != home:
                 await self.push_screen(name)
             elif self.place.NAME != name:
                 await self.switch_screen(name)
@@ -183,6 +184,8 @@ class DosetrailApp(App[None]):
                 "quarantine": worklist.read_quarantine,
             }
             return await readers[name](self.desk)
+        if name == "patients":
+            return PatientsScreen(self.desk, await self.desk.pages.run(self._read_patients))
         if name == "arms":
             from tui.screens.arms import read_arms
 
@@ -194,6 +197,12 @@ class DosetrailApp(App[None]):
         from tui.screens.exports import ExportsScreen
 
         return ExportsScreen(self.desk)
+
+    def _read_patients(self) -> Rows:
+        from tui.pages import Wish
+        from tui.patient_rows import PATIENTS
+
+        return self.desk.pages.open_list(PATIENTS, Wish())
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback with local variables: text of the data, unsanitised, in the terminal."""

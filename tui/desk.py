@@ -50,7 +50,7 @@ class DeskActions:
     """Reverses this user's last step on a query; returns what to say."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Desk:
     """The open release, the signs the terminal can draw, and what the app may do besides reading."""
 
@@ -64,6 +64,8 @@ class Desk:
     """None: exports are shown as a command line only."""
     actions: DeskActions | None = None
     """None: queries are shown and not worked on."""
+    trouble: str = ""
+    """Why what was done since the release is not shown; empty when it is."""
 
     @property
     def release_label(self) -> str:

@@ -19,11 +19,15 @@ def desk_actions_for(study: Study) -> DeskActions:
 
 
 def _pending(study: Study) -> list[tuple[Any, ...]]:
+    from store.errors import DosetrailError
     from tui.query_state import read_queries
     from tui.reading import open_release
 
-    with open_release(study) as reader:
-        state = read_queries(study, reader)
+    try:
+        with open_release(study) as reader:
+            state = read_queries(study, reader)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
     return [tuple(getattr(state.queries[name], column) for column in PENDING_COLUMNS) for name in sorted(state.pending)]
 
 

@@ -18,6 +18,7 @@ from tui.sanitise import printable
 
 if TYPE_CHECKING:
     from tui.desk import Desk, DeskActions, Exporter
+    from tui.screens.place import Place
 
 
 class NoTerminal(Exception):
@@ -74,10 +75,8 @@ def launch(
 
 def _run(desk: Desk) -> int:
     from tui.app import DosetrailApp
-    from tui.pages import Wish
-    from tui.patient_rows import PATIENTS
 
-    app = DosetrailApp(desk, desk.pages.open_list(PATIENTS, Wish()))
+    app = DosetrailApp(desk, first_place(desk))
     app.run(mouse=False)
     if app.failure is not None:
         _report(app.failure)
@@ -85,6 +84,17 @@ def _run(desk: Desk) -> int:
     if app.last_export is not None:
         print(printable(app.last_export))
     return 0
+
+
+def first_place(desk: Desk) -> Place:
+    """The worklist when something waits, else the patients."""
+    from tui.pages import Wish
+    from tui.patient_rows import PATIENTS
+    from tui.screens.patients import PatientsScreen
+    from tui.screens.worklist import make_worklist
+
+    worklist = make_worklist(desk)
+    return worklist if worklist.has_work else PatientsScreen(desk, desk.pages.open_list(PATIENTS, Wish()))
 
 
 def _report(failure: Exception) -> None:

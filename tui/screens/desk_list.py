@@ -39,7 +39,13 @@ class _Asking:
 
 def load_pending(desk: Desk) -> None:
     """Bring what was done since the release beside it."""
-    rows = desk.actions.pending() if desk.actions else []
+    try:
+        rows = desk.actions.pending() if desk.actions else []
+    except ActionRefused as problem:
+        # A ledger that cannot be read now must not keep the release from being shown; the status line says it.
+        rows, desk.trouble = [], str(problem)
+    else:
+        desk.trouble = ""
     desk.pages.query(CREATE_PENDING)
     for row in rows:
         desk.pages.query(f"INSERT INTO pending_query VALUES ({', '.join('?' * len(row))})", row)
@@ -56,6 +62,11 @@ class DeskList(ListPlace):
         self._asking: _Asking | None = None
 
     @property
+    def has_work(self) -> bool:
+        """Something is listed."""
+        return self._first_rows.count > 0
+
+    @property
     def heading(self) -> str:
         """Words of the title line."""
         raise NotImplementedError
@@ -65,6 +76,8 @@ class DeskList(ListPlace):
         text = self.glyphs.text
         self.title_line.show(f" {self.heading}  {text(self.desk.study)}", f"{text(self.desk.release_label)} ")
         self.pane.put(self._listing, self._first_rows, Wish())
+        if self.desk.trouble:
+            self.status.say(text(f"What was done since this release is not shown: {self.desk.trouble}"))
 
     def allows(self, action: str) -> bool:
         """Steps need a query under the cursor, and somebody who may write."""

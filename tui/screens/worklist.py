@@ -85,8 +85,8 @@ class QuarantineScreen(DeskList):
         return "dosetrail quarantine"
 
 
-async def read_worklist(desk: Desk) -> WorklistScreen:
-    """The worklist of this moment."""
+def make_worklist(desk: Desk) -> WorklistScreen:
+    """The worklist of this moment; reads it on the calling thread."""
     now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
     source = worklist_source(now)
     listing = _listing(
@@ -94,13 +94,15 @@ async def read_worklist(desk: Desk) -> WorklistScreen:
         "Nothing waits for you: no query, no report, no silent device, no row in quarantine.",
     )  # fmt: skip
 
-    def read() -> WorklistScreen:
-        load_pending(desk)
-        rows = opened(desk.pages, listing)
-        shown = Listing(**{**vars(listing), "summary": summarise_worklist(desk.pages, now)})
-        return WorklistScreen(desk, shown, source, rows)
+    load_pending(desk)
+    rows = opened(desk.pages, listing)
+    shown = Listing(**{**vars(listing), "summary": summarise_worklist(desk.pages, now)})
+    return WorklistScreen(desk, shown, source, rows)
 
-    return await desk.pages.run(read)
+
+async def read_worklist(desk: Desk) -> WorklistScreen:
+    """The worklist of this moment, read on a thread."""
+    return await desk.pages.run(lambda: make_worklist(desk))
 
 
 async def read_queries(desk: Desk) -> QueriesScreen:
