@@ -1,4 +1,4 @@
-"""Excel: one typed sheet of rows, one of their origin, one of the columns' meaning.
+"""Excel: a typed sheet for each part of an export, one of their origin, one of the columns' meaning.
 
 Text is written as text, never as a formula or link; text that would become a formula when the cell is
 edited carries Excel's own text mark (quote prefix). The creation date is fixed, so equal rows give equal
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from analysis.safe_text import is_formula, visible
 
 if TYPE_CHECKING:
-    import polars as pl
+    from collections.abc import Sequence
 
-    from analysis.exports import Origin
+    from analysis.exports import Origin, Part
 
 MOST_ROWS = 1_048_576 - 1
 MOST_COLUMNS = 16_384
@@ -26,6 +26,7 @@ LONGEST_TEXT = 32_767
 CREATED = datetime(2000, 1, 1)
 _FIRST_DAY = date(1900, 3, 1)  # Excel believes in 29 February 1900; earlier days would be off by one
 _EXACT_DIGITS = 15
+_LONGEST_SHEET_NAME = 31
 _WIDEST = 48
 
 
@@ -33,8 +34,8 @@ class TooLargeForExcel(ValueError):
     """The rows do not fit; the text is a sentence with the numbers and the way out."""
 
 
-def workbook(frame: pl.DataFrame, origin: Origin) -> bytes:
-    """The workbook's bytes: sheets `data` (header row frozen, filter on), `origin` and `columns`.
+def workbook(parts: Sequence[Part], origin: Origin) -> bytes:
+    """The workbook's bytes: a sheet for each part (header row frozen, filter on), then `origin` and `columns`.
 
     Numbers with more digits than Excel keeps, dates before March 1900, NaN and infinity are written as text.
 
@@ -42,17 +43,33 @@ def workbook(frame: pl.DataFrame, origin: Origin) -> bytes:
     """
     import xlsxwriter
 
-    if frame.height > MOST_ROWS or frame.width > MOST_COLUMNS:
-        raise TooLargeForExcel(
-            f"An Excel sheet holds {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns; "
-            f"this export has {frame.height:,} rows and {frame.width:,} columns. Take csv or parquet."
-        )
+    for part in parts:
+        if part.frame.height > MOST_ROWS or part.frame.width > MOST_COLUMNS:
+            raise TooLargeForExcel(
+                f"An Excel sheet holds {MOST_ROWS:,} rows and {MOST_COLUMNS:,} columns; {part.name} of "
+                f"this export has {part.frame.height:,} rows and {part.frame.width:,} columns. Take csv or parquet."
+            )
     buffer = io.BytesIO()
     book = xlsxwriter.Workbook(buffer, {"in_memory": True})
     title = visible(f"{origin.study}: {origin.what}")
     book.set_properties({"title": title, "comments": visible(origin.command), "created": CREATED})
     cells = _Cells(book)
-    sheet = book.add_worksheet("data")
+    for part in parts:
+        _add_rows(book, cells, part)
+    facts = book.add_worksheet("origin")
+    facts.set_column(0, 0, 16)
+    facts.set_column(1, 1, 90)
+    rows = sum(part.frame.height for part in parts)
+    for row, (name, fact) in enumerate([*origin.facts().items(), ("rows", rows)]):
+        facts.write_string(row, 0, name.replace("_", " "), cells.header)
+        cells.write(facts, row, 1, fact)
+    _add_meanings(book, cells, parts)
+    book.close()
+    return buffer.getvalue()
+
+
+def _add_rows(book: Any, cells: _Cells, part: Part) -> None:
+    sheet, frame = book.add_worksheet(part.name[:_LONGEST_SHEET_NAME]), part.frame
     for number, name in enumerate(frame.columns):
         sheet.write_string(0, number, visible(name), cells.header)
     for number, column in enumerate(frame):
@@ -63,23 +80,25 @@ def workbook(frame: pl.DataFrame, origin: Origin) -> bytes:
     sheet.freeze_panes(1, 0)
     if frame.width:
         sheet.autofilter(0, 0, max(frame.height, 1), frame.width - 1)
-    facts = book.add_worksheet("origin")
-    facts.set_column(0, 0, 16)
-    facts.set_column(1, 1, 90)
-    for row, (name, fact) in enumerate([*origin.facts().items(), ("rows", frame.height)]):
-        facts.write_string(row, 0, name.replace("_", " "), cells.header)
-        cells.write(facts, row, 1, fact)
+
+
+def _add_meanings(book: Any, cells: _Cells, parts: Sequence[Part]) -> None:
+    several = len(parts) > 1
     meanings = book.add_worksheet("columns")
-    meanings.set_column(0, 1, 24)
-    meanings.set_column(2, 2, 90)
+    meanings.set_column(0, 1 + several, 24)
+    meanings.set_column(2 + several, 2 + several, 90)
     meanings.freeze_panes(1, 0)
-    for number, title in enumerate(("column", "type", "meaning")):
-        meanings.write_string(0, number, title, cells.header)
-    for row, (name, dtype) in enumerate(frame.schema.items(), start=1):
-        for number, text in enumerate((name, str(dtype), origin.columns.get(name, ""))):
+    heads = ("sheet", "column", "type", "meaning")[0 if several else 1 :]
+    for number, head in enumerate(heads):
+        meanings.write_string(0, number, head, cells.header)
+    described = [
+        (part.name, name, str(dtype), part.columns.get(name, ""))
+        for part in parts
+        for name, dtype in part.frame.schema.items()
+    ]
+    for row, texts in enumerate(described, start=1):
+        for number, text in enumerate(texts[0 if several else 1 :]):
             cells.write(meanings, row, number, text)
-    book.close()
-    return buffer.getvalue()
 
 
 class _Cells:

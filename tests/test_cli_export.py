@@ -16,7 +16,7 @@ from small_release import make_small_study
 from store.study import Study
 from tui.cli import run
 from tui.commands.export import FORMAT_NAMES
-from tui.exporting import NAMED
+from tui.export_rows import NAMED
 
 Capture = pytest.CaptureFixture[str]
 
@@ -37,9 +37,11 @@ def test_every_export_in_every_format_is_the_same_twice(
 ) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-        export(study, what, "--format", format, "--out", str(tmp_path / folder / "file"))
+        more = ("--subject", "S07-001") if what == "patient-profile" else ()
+        through = ("--through", "1") if what in ("audit-trail", "queries") else ()
+        export(study, what, *more, *through, "--format", format, "--out", str(tmp_path / folder / "file.zip"))
     first = sorted((tmp_path / "one").iterdir())
-    assert len(first) == (2 if format == "csv" else 1)
+    assert [path.name for path in first] == ["file.zip", "file.zip.json", "file.zip.sha256"]
     for path in first:
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
     assert "Traceback" not in capsys.readouterr().err
@@ -111,6 +113,16 @@ def test_another_file_is_never_replaced_unasked(study: Study, tmp_path: Path, ca
         ("summary", "--format", "docx"),
         ("summary", "--filter", "x", "--format", "csv"),
         ("doses", "--population", "safety", "--format", "csv"),
+        ("full", "--format", "csv"),
+        ("full", "--filter", "site:S07", "--format", "json"),
+        ("device", "--filter", "site:S07", "--format", "json"),
+        ("patient-profile", "--format", "json"),
+        ("patient-profile", "--subject", "nobody", "--format", "json"),
+        ("doses", "--subject", "S07-001", "--format", "json"),
+        ("doses", "--through", "3", "--format", "json"),
+        ("audit-trail", "--identity", "deidentified", "--format", "json"),
+        ("quarantine", "--identity", "deidentified", "--format", "json"),
+        ("doses", "--identity", "secret", "--format", "json"),
         ("summary", "--population", "nobody", "--format", "csv"),
     ],
 )
@@ -129,7 +141,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(study: Study, tmp_path:
 def test_json_tells_what_was_written(study: Study, tmp_path: Path, capsys: Capture) -> None:
     export(study, "patients", "--out", str(tmp_path / "p.csv"), "--json")
     document = json.loads(capsys.readouterr().out)
-    assert document["files"] == [str(tmp_path / "p.csv"), str(tmp_path / "p.csv.json")]
+    assert document["files"] == [str(tmp_path / name) for name in ("p.csv", "p.csv.json", "p.csv.sha256")]
     assert document["rows"] == 3
     assert document["recorded"] is True
 

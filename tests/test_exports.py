@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.export_excel import TooLargeForExcel
-from analysis.exports import FORMATS, METADATA_KEY, Origin, write_export
+from analysis.exports import FORMATS, METADATA_KEY, Origin, Part, write_export, write_parts
 from analysis.json_text import unique_names
 from analysis.safe_text import neutralised, visible
 
@@ -67,9 +68,11 @@ def test_same_rows_give_same_bytes(format: str) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_says_where_it_comes_from(format: str) -> None:
-    first, *siblings = write_export(FRAME, ORIGIN, format)
+    first, about, _ = write_export(FRAME, ORIGIN, format)
+    beside = json.loads(about.content)
+    assert {name: beside[name] for name in ORIGIN.facts()} == ORIGIN.facts()
     if format == "csv":
-        facts = json.loads(siblings[0].content)
+        facts = beside
     elif format == "json":
         facts = json.loads(first.content)["origin"]
     elif format == "parquet":
@@ -77,6 +80,9 @@ def test_every_format_says_where_it_comes_from(format: str) -> None:
     elif format == "xlsx":
         sheet = excel_sheet(first.content, "origin", header=None)
         facts = {name.replace(" ", "_"): value for name, value in sheet.iter_rows()}
+    elif format == "html":
+        found = re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", first.content.decode())
+        facts = {name.replace(" ", "_"): html.unescape(value) for name, value in found}
     else:
         lines = [line for line in first.content.decode().splitlines() if line.startswith("- ")]
         facts = {
@@ -98,13 +104,16 @@ def test_csv_keeps_numbers_and_neutralises_formulas() -> None:
     assert b"\x1b" not in content("csv")
 
 
-def test_csv_sibling_proves_the_file_and_explains_the_columns() -> None:
-    data, sibling = write_export(FRAME, ORIGIN, "csv")
+@pytest.mark.parametrize("format", FORMATS)
+def test_siblings_prove_the_file_and_explain_the_columns(format: str) -> None:
+    data, sibling, sums = write_export(FRAME, ORIGIN, format, "p.x")
+    digests = [hashlib.sha256(file.content).hexdigest() for file in (data, sibling)]
+    assert sums.content.decode() == f"{digests[0]}  p.x\n{digests[1]}  p.x.json\n"
     facts = json.loads(sibling.content)
     assert sibling.suffix == ".json"
     assert facts["sha256"] == hashlib.sha256(data.content).hexdigest()
     assert facts["rows"] == 4
-    assert facts["cells_neutralised"] == 2
+    assert facts["cells_neutralised"] == (2 if format == "csv" else 0)
     assert {"name": "amount", "type": "Decimal(precision=18, scale=6)", "meaning": "Amount in mg"} in facts["columns"]
 
 
@@ -150,6 +159,36 @@ def test_excel_refuses_what_it_would_cut() -> None:
         content("xlsx", pl.DataFrame({"text": ["x" * 40_000]}))
     with pytest.raises(TooLargeForExcel, match="1,048,576 rows"):
         content("xlsx", pl.DataFrame({"n": pl.arange(0, 1_048_576, eager=True)}))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_several_parts_are_one_file(format: str) -> None:
+    parts = [Part("patients", FRAME, ORIGIN.columns), Part("none", FRAME.clear())]
+    first, about, _ = write_parts(parts, ORIGIN, format)
+    assert write_parts(parts, ORIGIN, format)[0] == first
+    dictionary = json.loads(about.content)["parts"]
+    assert [(part["name"], part["rows"]) for part in dictionary] == [("patients", 4), ("none", 0)]
+    if format in ("csv", "parquet"):
+        archive = zipfile.ZipFile(io.BytesIO(first.content))
+        assert archive.namelist() == ["about.json", f"patients.{format}", f"none.{format}"]
+        assert archive.read(f"patients.{format}") == content(format)
+    elif format == "xlsx":
+        assert fastexcel.read_excel(first.content).sheet_names == ["patients", "none", "origin", "columns"]
+        assert excel_sheet(first.content, "patients")["count"].to_list() == [1, -2, 3, None]
+    elif format == "json":
+        assert [part["name"] for part in json.loads(first.content)["parts"]] == ["patients", "none"]
+        assert json.loads(first.content)["parts"][0]["rows"] == json.loads(content("json"))["rows"]
+    else:
+        text = first.content.decode()
+        assert text.index("patients") < text.index("S4") < text.index("none")
+
+
+def test_html_shows_data_as_text_and_loads_nothing() -> None:
+    hostile = pl.DataFrame({"<b>": ["<script>alert(1)</script>", "a\"onx='&amp;", "\x1b[31m"]})
+    text = content("html", hostile).decode()
+    assert "<script" not in text and "\x1b" not in text and "src=" not in text and "href" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert text.count("<td>") == 3
 
 
 def test_markdown_shows_data_as_text() -> None:

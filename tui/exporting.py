@@ -9,31 +9,25 @@ import hashlib
 import os
 import shlex
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+from tui.export_identity import AS_IS, DEIDENTIFIED, deidentified_rows
 
+if TYPE_CHECKING:
     from analysis.exports import ExportFile, Origin
+    from analysis.identity import Pseudonyms
     from store.study import Study
     from tui.desk import Exporter
+    from tui.export_rows import Rows
     from tui.reading import Reader
 
-NAMED = {
-    "summary": "every result: accuracy, compliance, adverse events, enrolment, exposure",
-    "patients": "one row per patient, as listed by `dosetrail patients`",
-    "doses": "planned doses with what became of them (dose_match)",
-    "adverse-events": "adverse events as recorded, with derived dates",
-    "files": "imported files with what became of their rows (source_file)",
-    "quarantine": "rows in quarantine with reason, file and line",
-    "dictionary": "every column of the release with its meaning",
-}
-"""Exports by the field's words; beside them any table of the release goes by its name."""
+RECORDED = ("filter", "population", "subject", "through", "smallest_cell", "unblinded")
+"""What an entry of the ledger says beside what, format and identity, so that the export can be made again."""
 
-TABLE_NAMES = {"doses": "dose_match", "files": "source_file"}
-WHAT = f"{', '.join(NAMED)}, or a table of the release by its name (dose_event, subject ...)."
+SMALLEST_CELL = 5
+"""Counts below it are suppressed in de-identified exports, unless the command says another number."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +42,10 @@ class ExportRequest:
     as_of: int | None = None
     unblinded: bool = False
     force: bool = False
+    identity: str = AS_IS
+    smallest_cell: int = SMALLEST_CELL
+    subject: str | None = None
+    through: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class Exported:
 
 def sentence(written: Exported) -> str:
     """What was written where, for people."""
-    names = " and ".join(str(path) for path in written.files)
+    first, *beside = written.files
+    names = f"{first} (beside it {' and '.join(path.name for path in beside)})"
     done = f"{written.rows:,} rows written to {names}" if written.changed else f"Unchanged: {names}"
     noted = "" if written.recorded else " Not noted in the ledger: this account may not write it."
     return f"{done}.{noted}"
@@ -90,131 +89,88 @@ def exporter_for(study: Study, *, unblinded: bool) -> Exporter:
 def write_export_files(study: Study, request: ExportRequest) -> Exported:
     """Read, render, write and note in the ledger. Raises UsageProblem, NotAllowed, WriteFailed, DiskFull."""
     from analysis.export_excel import TooLargeForExcel
-    from analysis.exports import write_export
+    from analysis.exports import write_export, write_parts
+    from analysis.identity import Pseudonyms
     from store.errors import UsageProblem
+    from store.identity_key import read_identity_key
+    from tui.export_rows import SEVERAL, Chosen, arm_frame, read_rows, require_population
     from tui.reading import open_release
 
+    _check(request)
+    names = Pseudonyms(read_identity_key(study)) if request.identity == DEIDENTIFIED else None
+    chosen = Chosen(request.filter, request.population, request.subject, request.through, request.unblinded)
     with open_release(study, unblinded=request.unblinded, as_of=request.as_of) as reader:
-        frame, meanings, population = _rows(reader, request)
-        origin = _origin(study, reader, request, meanings, population)
+        rows: Rows = read_rows(study, reader, request.what, chosen)
+        if names is not None:
+            rows = deidentified_rows(reader, request.what, rows, names, request.smallest_cell)
+        if request.what == "arm-summary":
+            from analysis.exports import Part
+
+            found = [row for row in rows.results if request.population in (None, row["population"])]
+            require_population([row["population"] for row in rows.results], request.population)
+            arms = [code for (code,) in reader.rows("SELECT arm_code FROM arm ORDER BY arm_order")]
+            rows = replace(rows, parts=[Part(request.what, *arm_frame(found, arms))])
+        request = replace(request, through=rows.through)
+        origin = _origin(study, reader, request, rows, names)
     try:
-        files = write_export(frame, origin, request.format)
+        if request.what in SEVERAL:
+            files = write_parts(rows.parts, origin, request.format, request.out.name)
+        else:
+            [part] = rows.parts
+            files = write_export(part.frame, origin, request.format, request.out.name)
     except TooLargeForExcel as error:
         raise UsageProblem(str(error), remedy="Choose --format csv or --format parquet.") from error
     paths = [request.out.with_name(request.out.name + file.suffix) for file in files]
     changed = _write_all(files, paths, force=request.force)
     digest = hashlib.sha256(files[0].content).hexdigest()
-    recorded = _record(study, request, origin, frame.height, digest) if changed else True
-    return Exported(tuple(paths), frame.height, digest, changed, recorded)
+    height = sum(part.frame.height for part in rows.parts)
+    recorded = _record(study, request, origin, height, digest) if changed else True
+    return Exported(tuple(paths), height, digest, changed, recorded)
 
 
-def _rows(reader: Reader, request: ExportRequest) -> tuple[pl.DataFrame, dict[str, str], str]:
-    """Rows, meaning of the columns, population."""
+def _check(request: ExportRequest) -> None:
     from store.errors import UsageProblem
-    from store.tables import TABLES
+    from tui.export_rows import SEVERAL
 
-    if request.filter and request.what != "patients":
-        raise UsageProblem("--filter is for patients.", remedy="Leave it out, or ask with dosetrail sql --csv.")
-    if request.population is not None and request.what != "summary":
+    if request.what in SEVERAL and request.format in ("csv", "parquet") and request.out.suffix.lower() != ".zip":
         raise UsageProblem(
-            "--population is for summary.", remedy="Leave it out; the table population says who belongs."
+            f"{request.what} in {request.format} is several files in one archive.",
+            effect="Nothing was written.",
+            remedy=f"Name it .zip: --out {request.out.with_suffix('.zip').name}",
         )
-    if request.what == "summary":
-        return _summary_rows(reader, request.population)
-    if request.what == "patients":
-        return _patient_rows(reader, request.filter)
-    if request.what == "adverse-events":
-        return _event_rows(reader)
-    if request.what == "dictionary":
-        return _dictionary(reader), {}, "does not apply"
-    what = TABLE_NAMES.get(request.what, request.what.replace("-", "_"))
-    if what not in TABLES:
-        raise UsageProblem(
-            f"There is nothing called {request.what} to export.", remedy=f"Choose: {WHAT}", what=request.what
-        )
-    columns = reader.table_columns(what)
-    if not columns:
-        raise UsageProblem(f"A blinded release withholds {what}.", remedy="The unblinded role reads it: --unblinded.")
-    table = TABLES[what]
-    order = ", ".join(f'"{name}"' for name in table.sort if name in columns)
-    names = ", ".join(f'"{name}"' for name in columns)
-    frame = reader.frame(f"SELECT {names} FROM {what}" + (f" ORDER BY {order}" if order else ""))
-    return frame, reader.meanings(what), "all subjects screened"
 
 
-def _summary_rows(reader: Reader, population: str | None) -> tuple[pl.DataFrame, dict[str, str], str]:
-    from store.errors import UsageProblem
-
-    frame = reader.frame("SELECT * FROM result")
-    if population is not None:
-        known = sorted(set(frame["population"].to_list()))
-        if population not in known:
-            raise UsageProblem(f"No result is for a population {population}.", remedy=f"There are: {', '.join(known)}.")
-        frame = frame.filter(frame["population"] == population)
-    held = reader.table_columns("result")
-    return frame.select(held), reader.meanings("result"), population or "see column population"
-
-
-PATIENT_MEANINGS = {
-    "subject": "Subject identifier",
-    "status": "Status from enrolment and disposition",
-    "day": "Study day of the last dose",
-    "comp": "Doses taken, in or out of window, in % of expected doses that were monitored and not withheld",
-    "aes": "Adverse events recorded",
-    "last": "Day of the last dose, else last treatment as recorded",
-    "site": "Site",
-    "arm": "Planned arm, code and name",
-    "ae": "Adverse events: term, severity, seriousness",
-    "device": "Devices assigned",
-}
-
-
-def _patient_rows(reader: Reader, words: str) -> tuple[pl.DataFrame, dict[str, str], str]:
-    from tui.patient_rows import PATIENTS
-
-    shown = reader.open_list(PATIENTS, words)
-    withheld = "arm_shown, arm" if reader.facts.blinded else "arm_shown"
-    frame = reader.frame(f"SELECT * EXCLUDE ({withheld}) FROM {shown} ORDER BY rowid")
-    population = f"subjects screened that match {words}" if words else "all subjects screened"
-    return frame, PATIENT_MEANINGS, population
-
-
-def _event_rows(reader: Reader) -> tuple[pl.DataFrame, dict[str, str], str]:
-    recorded = reader.table_columns("adverse_event")
-    derived = [name for name in reader.table_columns("adverse_event_derived") if name not in recorded]
-    names = ", ".join([*(f'e."{name}"' for name in recorded), *(f'd."{name}"' for name in derived)])
-    frame = reader.frame(
-        f"SELECT {names} FROM adverse_event e LEFT JOIN adverse_event_derived d USING (subject_id, event_seq) "
-        "ORDER BY e.subject_id, d.start_date, e.event_seq, e.source_id, e.line"
-    )
-    meanings = {**reader.meanings("adverse_event_derived"), **reader.meanings("adverse_event")}
-    return frame, meanings, "all subjects screened"
-
-
-def _dictionary(reader: Reader) -> pl.DataFrame:
-    return reader.frame(
-        'SELECT table_name AS "table", column_name AS "column", data_type AS "type", NOT is_nullable AS required, '
-        "comment AS meaning FROM duckdb_columns() WHERE database_name = 'release' ORDER BY schema_name, table_oid, "
-        "column_index"
-    )
-
-
-def _origin(study: Study, reader: Reader, request: ExportRequest, meanings: dict[str, str], population: str) -> Origin:
+def _origin(study: Study, reader: Reader, request: ExportRequest, rows: Rows, names: Pseudonyms | None) -> Origin:
     from analysis.exports import Origin
     from tui.version import program_version
 
     facts = reader.facts
+    head = facts.ledger_head
+    if rows.through is not None:
+        # What is read from the ledger is as of one of its rows, which may be newer than the release.
+        last = study.ledger.read(since=rows.through - 1, upto=rows.through)
+        head = f"{last[0].hash}@{last[0].seq}" if last else head
     return Origin(
         what=request.what,
         study=facts.study,
         release=facts.release,
-        ledger_head=facts.ledger_head,
+        ledger_head=head,
         blinding=facts.blinding,
-        population=population,
+        population=rows.population,
         data_cut=facts.data_cut_words,
         command=command_line(study, request, facts.release),
         program=f"dosetrail {program_version()}",
-        columns=meanings,
+        columns=rows.parts[0].columns if len(rows.parts) == 1 else {},
+        identity=_identity_words(request, names),
+    )
+
+
+def _identity_words(request: ExportRequest, names: Pseudonyms | None) -> str:
+    if names is None:
+        return "as is"
+    return (
+        f"de-identified with key {names.key_id}: subjects re-keyed, dates shifted per subject, device serials and free "
+        f"text left out, cells under {request.smallest_cell} suppressed"
     )
 
 
@@ -222,17 +178,25 @@ def command_line(study: Study, request: ExportRequest, release: int) -> str:
     """The command that makes the export again, also when newer releases are there.
 
     Folders are left out: they belong to one machine, and the same rows have to give the same bytes on
-    another.
+    another. A de-identified file does not say what chose its subjects or what it was called: the ledger does, and
+    `dosetrail export again` takes it from there.
     """
+    hidden = request.identity == DEIDENTIFIED
     words = ["dosetrail", "export", request.what, "--study", study.root.name, "--format", request.format]
     if request.filter:
-        words += ["--filter", request.filter]
+        words += ["--filter", "FILTER" if hidden else request.filter]
+    if request.subject is not None:
+        words += ["--subject", "SUBJECT" if hidden else request.subject]
     if request.population is not None:
         words += ["--population", request.population]
+    if request.through is not None:
+        words += ["--through", str(request.through)]
+    if hidden:
+        words += ["--identity", DEIDENTIFIED, "--smallest-cell", str(request.smallest_cell)]
     words += ["--as-of", str(release)]
     if request.unblinded:
         words.append("--unblinded")
-    return shlex.join([*words, "--out", request.out.name])
+    return shlex.join([*words, "--out", "FILE" if hidden else request.out.name])
 
 
 def _write_all(files: list[ExportFile], paths: list[Path], *, force: bool) -> bool:
@@ -292,7 +256,17 @@ def _record(study: Study, request: ExportRequest, origin: Origin, rows: int, sha
     entry = Entry(
         action="export",
         record=f"release/{origin.release:06d}",
-        new={"what": request.what, "format": request.format, "rows": rows, "sha256": sha256},
+        new={
+            "what": request.what,
+            "format": request.format,
+            "rows": rows,
+            "sha256": sha256,
+            "identity": request.identity,
+            "path": str(request.out.absolute()),
+            "chosen": {name: getattr(request, name) for name in RECORDED if getattr(request, name) is not None},
+            "data_cut": origin.data_cut,
+            "population": origin.population,
+        },
     )
     try:
         (study.unblinded_ledger if request.unblinded else study.ledger).append([entry])

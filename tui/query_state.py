@@ -39,12 +39,12 @@ class QueryState:
         return found
 
 
-def read_queries(study: Study, reader: Reader) -> QueryState:
-    """The queries of an open release and of the ledger rows after it."""
+def read_queries(study: Study, reader: Reader, upto: int | None = None) -> QueryState:
+    """The queries of an open release and of the ledger rows after it, to row `upto` (None: to its end)."""
     stored = [Query(*row) for row in reader.rows(f"SELECT {_COLUMNS} FROM query")]
     still = {finding for (finding,) in reader.rows("SELECT finding_id FROM finding")}
     found = [_untouched(query) for query in stored if query.query_id in still]
-    now = fold_queries(study.ledger.read(), found, _due(stored))
+    now = fold_queries(study.ledger.read(upto=upto), found, _due(stored))
     before = {query.query_id: query for query in stored}
     pending = frozenset(query.query_id for query in now if before.get(query.query_id) != query)
     roles = reader.rows("SELECT role, user_name, group_name FROM role_holder")

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
-from tui.exporting import WHAT
+from tui.export_identity import IDENTITIES
+from tui.export_rows import WHAT
 
-FORMAT_NAMES = ("csv", "xlsx", "parquet", "json", "markdown")
-SUFFIXES = {".csv": "csv", ".xlsx": "xlsx", ".parquet": "parquet", ".json": "json", ".md": "markdown"}
+FORMAT_NAMES = ("csv", "xlsx", "parquet", "json", "markdown", "html")
+SUFFIXES = {".csv": "csv", ".xlsx": "xlsx", ".parquet": "parquet", ".json": "json", ".md": "markdown", ".html": "html"}
 
 
 def export(
@@ -22,12 +23,30 @@ def export(
     ],
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="csv, xlsx, parquet, json, markdown; default: PATH's suffix."),
+        typer.Option(
+            "--format", metavar="FORMAT", help="csv, xlsx, parquet, json, markdown, html; default: PATH's suffix."
+        ),
     ] = None,
     filter: Annotated[
-        str, typer.Option("--filter", "-f", metavar="WORDS", help="patients: words as in the list.", show_default=False)
+        str,
+        typer.Option(
+            "--filter", "-f", metavar="WORDS", help="Only these patients: words as in the list.", show_default=False
+        ),
     ] = "",
-    population: Annotated[str | None, typer.Option(help="summary: only this population.", show_default=False)] = None,
+    population: Annotated[
+        str | None, typer.Option(help="summary, arm-summary: only this population.", show_default=False)
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="ID", help="patient-profile: the patient.", show_default=False)
+    ] = None,
+    identity: Annotated[str, typer.Option(metavar="HOW", help="as-is, or deidentified.")] = "as-is",
+    smallest_cell: Annotated[
+        int, typer.Option(min=1, metavar="N", help="deidentified: counts below are suppressed.")
+    ] = 5,
+    through: Annotated[
+        int | None,
+        typer.Option(metavar="SEQ", help="queries, audit-trail: up to this row of the ledger.", show_default=False),
+    ] = None,
     study: StudyOption = None,
     json: JsonOption = False,
     as_of: AsOfOption = None,
@@ -36,15 +55,32 @@ def export(
 ) -> int:
     """Write a file with release, ledger head, population, data cut and the command that makes it again.
 
-    CSV puts these facts into a file beside it, PATH.json; formulas in text are made harmless.
+    Beside it stand PATH.json (the same facts and the data dictionary) and PATH.sha256. With --identity deidentified,
+    subjects are re-keyed, dates shifted per subject, device serials and free text left out.
 
     Example: dosetrail export summary --format xlsx --out summary.xlsx
     """
+    from store.errors import UsageProblem
     from tui.exporting import ExportRequest, sentence, write_export_files
     from tui.output import write_json, write_paragraph
 
     opened = open_study(context, study)
-    request = ExportRequest(what, _format(format, out), out, filter, population, as_of, unblinded, force)
+    if identity not in IDENTITIES:
+        raise UsageProblem(f"{identity} is no identity of an export.", remedy=f"Choose: {', '.join(IDENTITIES)}.")
+    request = ExportRequest(
+        what,
+        _format(format, out),
+        out,
+        filter=filter,
+        population=population,
+        as_of=as_of,
+        unblinded=unblinded,
+        force=force,
+        identity=identity,
+        smallest_cell=smallest_cell,
+        subject=subject,
+        through=through,
+    )
     written = write_export_files(opened, request)
     if json:
         write_json(

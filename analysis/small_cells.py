@@ -1,0 +1,99 @@
+"""Small cells of the result table: figures about so few subjects that they would tell about one of them.
+
+A figure is small when it is about more than none and fewer than `smallest` subjects, or when what it counts, or what it
+leaves, is (counts of doses and days, which exceed the number of subjects, are judged by their subjects alone). With a
+small figure all arms, comparisons and statistics of the same question go, since one arm could be had by subtraction
+from the pooled figure; and a lone suppressed value of a breakdown, or term of an organ class, takes the next smallest
+with it (complementary suppression; Hundepool et al., Statistical Disclosure Control, 2012, chapter 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Result = dict[str, Any]
+
+BLANKED = ("value", "lower", "upper", "numerator", "denominator", "subjects", "doses")
+_QUESTION = (
+    "analysis", "population", "drug", "channel", "device_class", "period", "by", "by_value", "soc", "term", "parameter",
+    "dose_pair", "estimand",
+)  # fmt: skip
+_BREAKDOWN = tuple(name for name in _QUESTION if name != "by_value")
+_CLASS = tuple(name for name in _QUESTION if name not in ("term", "by_value"))
+_IDENTIFIER = ("site", "lot", "serial", "device", "subject", "kit", "udi")
+"""Breakdowns whose values are identifiers."""
+
+
+def suppress_small_cells(rows: Sequence[Result], smallest: int, screened: int) -> list[Result]:
+    """The rows of table result with small figures blanked and the sentence why; `screened`: subjects of the study.
+
+    Terms and values of suppressed rows are blanked too: a term of one subject may be that subject's own words.
+    """
+    questions: dict[tuple[Any, ...], list[Result]] = {}
+    for row in rows:
+        questions.setdefault(_key(row, _QUESTION), []).append(row)
+    small = {
+        key
+        for key, same in questions.items()
+        if any(_is_small(row, smallest, screened) for row in same) or not _has_counts(same)
+    }
+    small |= _complements(questions, small, _BREAKDOWN, "by_value")
+    small |= _complements(questions, small, _CLASS, "term")
+    sentence = f"suppressed: fewer than {smallest} subjects, or could be had by subtraction"
+    made = []
+    for row in rows:
+        copy = dict(row)
+        if copy["by"] in _IDENTIFIER:
+            copy["by_value"] = None
+        if _key(row, _QUESTION) in small:
+            copy.update(dict.fromkeys(BLANKED), not_assessable=sentence)
+            if copy["term"] is not None:
+                copy["term"] = "(rare term)"
+            if copy["by_value"] is not None:
+                copy["by_value"] = "(rare value)"
+        made.append(copy)
+    return made
+
+
+def _key(row: Result, names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
+
+
+def _has_counts(rows: Sequence[Result]) -> bool:
+    """Whether anything says how many subjects share the term or value; rows without either need not say it."""
+    named = any(row["term"] is not None or row["by_value"] is not None for row in rows)
+    return not named or any(row[name] is not None for row in rows for name in ("subjects", "numerator"))
+
+
+def _is_small(row: Result, smallest: int, screened: int) -> bool:
+    subjects, numerator, denominator = row["subjects"], row["numerator"], row["denominator"]
+    counts = [subjects]
+    if subjects is None:
+        counts.append(numerator)
+    if denominator is not None and denominator <= screened:
+        counts += [numerator, denominator, denominator - numerator if numerator is not None else None]
+    return any(count is not None and 0 < count < smallest for count in counts)
+
+
+def _complements(
+    questions: dict[tuple[Any, ...], list[Result]], small: set[tuple[Any, ...]], group: Sequence[str], member: str
+) -> set[tuple[Any, ...]]:
+    """The next smallest of every group in which one member alone is suppressed."""
+    groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for key, same in questions.items():
+        if same[0][member] is not None and (member != "term" or same[0]["soc"] is not None):
+            groups.setdefault(_key(same[0], group), []).append(key)
+    found = set()
+    for members in groups.values():
+        if sum(key in small for key in members) == 1:
+            others = sorted((_size(questions[key]), str(key), key) for key in members if key not in small)
+            if others:
+                found.add(others[0][2])
+    return found
+
+
+def _size(rows: Sequence[Result]) -> float:
+    return min(
+        (row[name] for row in rows for name in ("subjects", "numerator") if row[name] is not None), default=float("inf")
+    )

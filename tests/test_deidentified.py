@@ -1,0 +1,258 @@
+"""De-identified exports: what was planted in every text of a release is in no file that leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import os
+import stat
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_release import make_small_study
+
+from analysis.identity import CODED, DEVICE, TYPED, Pseudonyms, deidentify
+from analysis.small_cells import suppress_small_cells
+from store.study import Study
+from store.tables import TABLES
+from store.views import all_views, create_views
+from store.vocabulary import VOCABULARIES
+from tui.cli import run
+from tui.commands.export import FORMAT_NAMES
+from tui.export_identity import NEVER, NO_NEED
+from tui.export_rows import NAMED
+
+Capture = pytest.CaptureFixture[str]
+
+CANARY = "Canary"
+DEVICE_ID = "CanaryDevice77"
+PLANTED_DAY = dt.date(2014, 5, 5)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    made = make_small_study(tmp_path_factory.mktemp("deidentified") / "small")
+    file = made.releases_dir / "000001" / "trial.duckdb"
+    with duckdb.connect(str(file)) as con:
+        for name in TABLES:
+            if name not in ("build_info", *NO_NEED):
+                plant_row(con, name)
+        # What was there gets them too.
+        for name, table in TABLES.items():
+            texts = [column.name for column in table.columns if is_planted(column.name, column.type)]
+            if texts and name not in ("build_info", *NO_NEED):
+                changes = ", ".join(f"\"{text}\" = coalesce(\"{text}\", '') || '{CANARY}'" for text in texts)
+                con.execute(f"UPDATE {name} SET {changes}")
+        create_views(con)
+    return made
+
+
+def is_planted(name: str, kind: str) -> bool:
+    """Text that a file or a person brought, other than codes and the keys other tables refer to."""
+    return kind == "VARCHAR" and name not in CODED - TYPED and name not in ("subject_id", "site_id", *DEVICE)
+
+
+def plant_row(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    values = []
+    for column in TABLES[name].columns:
+        if column.name == "subject_id":
+            values.append("'S07-001'" if name != "subject" else "'S07-Canary'")
+        elif column.name == "site_id":
+            values.append("'S07Canary'")
+        elif column.name in DEVICE:
+            values.append(f"'{DEVICE_ID}'")
+        elif column.name == "by":
+            values.append("'lot'")
+        elif column.name == "data_cut":
+            values.append("DATE '2020-01-01'")
+        elif column.name in ("by_value", "term"):
+            values.append(f"'{CANARY} {column.name}'")
+        elif column.type in VOCABULARIES:
+            values.append(f"'{VOCABULARIES[column.type][0]}'")
+        elif column.type == "VARCHAR":
+            values.append(f"'{CANARY} {column.name}'" if is_planted(column.name, column.type) else "'code'")
+        elif column.type in ("DATE", "TIMESTAMP"):
+            values.append(f"{column.type} '{PLANTED_DAY}'")
+        elif column.type == "BOOLEAN":
+            values.append("true")
+        else:
+            values.append("97" if column.name == "age" else "1")
+    con.execute(f"INSERT INTO {name} VALUES ({', '.join(values)})")
+
+
+def export(study: Study, what: str, out: Path, *words: str, code: int = 0) -> None:
+    identity = ("--identity", "deidentified")
+    assert run(["export", what, "--study", str(study.root), "--out", str(out), *identity, *words]) == code
+
+
+def everything(path: Path) -> str:
+    """All text of a file, whatever its format."""
+    content = path.read_bytes()
+    if content[:4] == b"PAR1":
+        frame = pl.read_parquet(io.BytesIO(content))
+        return json.dumps(frame.to_dicts(), default=str) + str(pl.read_parquet_metadata(io.BytesIO(content)))
+    if content[:2] == b"PK":
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        texts = []
+        for name in archive.namelist():
+            inner = path.parent / f"inner-{Path(name).name}"
+            inner.write_bytes(archive.read(name))
+            texts.append(name + everything(inner))
+            inner.unlink()
+        return "".join(texts)
+    return content.decode()
+
+
+def leaks(folder: Path) -> list[str]:
+    """What of the planted and of the identifiers stands in the files of a folder."""
+    words = (CANARY, CANARY.lower(), "S07", "S08", "HYPERLINK", "[bold]", str(PLANTED_DAY))
+    return [f"{word} in {path.name}" for path in sorted(folder.iterdir()) for word in words if word in everything(path)]
+
+
+ALLOWED = [what for what in NAMED if what not in NEVER] + [
+    name
+    for name in [*TABLES, *(view.name for view in all_views())]
+    if name not in NEVER and name not in ("build_info", "ledger")
+]
+
+
+@pytest.mark.parametrize("format", FORMAT_NAMES)
+def test_nothing_planted_leaves(format: str, study: Study, tmp_path: Path) -> None:
+    several = ("full", "patient-profile")
+    for what in several if format not in ("csv", "json") else ALLOWED:
+        more = ("--subject", "S07-001") if what == "patient-profile" else ()
+        through = ("--through", "1") if what == "queries" else ()
+        suffix = "zip" if what in several else format
+        export(study, what, tmp_path / f"{what}.{suffix}", "--format", format, *more, *through)
+    assert not leaks(tmp_path)
+
+
+@pytest.mark.parametrize("what", sorted(what for what in NEVER if what not in ("arm", "planned_visit")))
+def test_what_has_no_such_form_is_refused(what: str, study: Study, tmp_path: Path, capsys: Capture) -> None:
+    harmless = ("upload_interval", "study_setting")
+    export(study, what, tmp_path / "x.csv", code=0 if what in harmless else 2)
+    if what not in harmless:
+        assert "no de-identified form" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_filter_that_names_a_subject_is_not_repeated(study: Study, tmp_path: Path) -> None:
+    export(study, "doses", tmp_path / "d.csv", "--filter", "subject:S07-001")
+    assert not leaks(tmp_path)
+    about = json.loads((tmp_path / "d.csv.json").read_text())
+    assert about["rows"] == 3
+    assert about["identity"].startswith("de-identified with key ")
+    [row] = study.ledger.read(actions=("export",))[-1:]
+    assert row.new_value["chosen"]["filter"] == "subject:S07-001"
+    assert row.new_value["identity"] == "deidentified"
+
+
+def test_lengths_of_time_and_joins_stay(study: Study, tmp_path: Path) -> None:
+    export(study, "subject", tmp_path / "s.parquet")
+    export(study, "dose-event", tmp_path / "d.parquet")
+    subjects, doses = pl.read_parquet(tmp_path / "s.parquet"), pl.read_parquet(tmp_path / "d.parquet")
+    assert set(doses["subject_id"]) <= set(subjects["subject_id"])
+    assert subjects["subject_id"].is_sorted() and doses["subject_id"].is_sorted()
+    assert subjects["age"].drop_nulls().to_list() == [90]
+    joined = doses.join(subjects, on="subject_id")
+    days = joined.select(pl.col("start_local").cast(pl.Date) - pl.col("first_treatment")).to_series()
+    assert sorted(days.dt.total_days().to_list()) == [0, 0, 0, 1, 1, (PLANTED_DAY - dt.date(2014, 1, 1)).days]
+    assert [when.time() for when in joined["start_local"].to_list()].count(dt.time(8, 10)) == 1
+    assert max(subjects["first_treatment"].to_list()) < PLANTED_DAY
+
+
+def test_the_key_is_the_owners_alone(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(study, "patients", tmp_path / "p.csv")
+    key = study.root / "private" / "identity.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+    secret = key.read_text().strip()
+    others = [path for path in study.root.rglob("*") if path.is_file() and path != key]
+    for path in [*others, *tmp_path.iterdir()]:
+        assert secret.encode() not in path.read_bytes() and bytes.fromhex(secret) not in path.read_bytes()
+    key.chmod(0o640)
+    export(study, "patients", tmp_path / "q.csv", code=14)
+    key.chmod(0o600)
+    monkeypatch.setattr(os, "geteuid", lambda: study.owner_uid + 1)
+    export(study, "patients", tmp_path / "q.csv", code=2)
+    assert not (tmp_path / "q.csv").exists()
+
+
+def test_another_key_gives_other_pseudonyms_and_shifts() -> None:
+    subjects = [f"S{number:03d}" for number in range(300)]
+    one, two = Pseudonyms(b"1" * 32), Pseudonyms(b"2" * 32)
+    assert len({one.of("SUBJ", subject) for subject in subjects}) == 300
+    assert not {one.of("SUBJ", subject) for subject in subjects} & {two.of("SUBJ", subject) for subject in subjects}
+    shifts = [one.shift_days(subject) for subject in subjects]
+    assert min(shifts) >= 1 and max(shifts) <= 365 and len(set(shifts)) > 150
+    assert shifts != [two.shift_days(subject) for subject in subjects]
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.dates(dt.date(1990, 1, 1), dt.date(2040, 1, 1))), max_size=20))
+def test_every_date_moves_by_the_subjects_shift(rows: list[tuple[str, dt.date]]) -> None:
+    names = Pseudonyms(b"k" * 32)
+    schema = {"subject_id": pl.String, "day": pl.Date, "typed": pl.String}
+    frame = pl.DataFrame([(*row, "free") for row in rows], schema=schema, orient="row")
+    moved = deidentify(frame, names, 5)
+    assert moved.columns == ["subject_id", "day"]
+    expected = [(names.of("SUBJ", who), day - dt.timedelta(days=names.shift_days(who))) for who, day in rows]
+    assert sorted(moved.rows()) == sorted(expected)
+
+
+def cell(arm: str, numerator: float | None, denominator: float | None, **other: Any) -> dict[str, Any]:
+    row = dict.fromkeys(TABLES["result"].column_names)
+    value = numerator / denominator if numerator is not None and denominator else 0.5
+    facts = {"analysis": "adverse_events", "population": "safety", "parameter": "teae", "statistic": "incidence"}
+    return {**row, **facts, "arm": arm, "numerator": numerator, "denominator": denominator, "value": value, **other}
+
+
+def blanked(rows: list[dict[str, Any]], smallest: int = 5) -> list[bool]:
+    return [row["value"] is None for row in suppress_small_cells(rows, smallest, 200)]
+
+
+def test_a_small_cell_takes_the_question_with_it() -> None:
+    rows = [
+        cell("A", 3, 50, term="NAUSEA"),
+        cell("B", 20, 50, term="NAUSEA"),
+        cell("ALL", 23, 100, term="NAUSEA"),
+        cell("B", None, None, term="NAUSEA", comparator="A", statistic="risk_difference"),
+        cell("A", 20, 50, term="RASH"),
+        cell("B", 0, 50, term="RASH"),
+    ]
+    assert blanked(rows) == [True, True, True, True, False, False]
+    assert blanked(rows, smallest=3) == [False] * 6
+    [first, *_] = suppress_small_cells(rows, 5, 200)
+    assert (first["term"], first["numerator"], first["subjects"]) == ("(rare term)", None, None)
+    assert first["not_assessable"].startswith("suppressed: fewer than 5")
+
+
+def test_a_term_without_any_count_is_no_safer() -> None:
+    row = cell("A", None, None, term="own words", soc="SKIN")
+    [made] = suppress_small_cells([row], 5, 200)
+    assert made["term"] == "(rare term)"
+
+
+def test_what_is_left_over_counts_and_doses_do_not() -> None:
+    assert blanked([cell("A", 48, 50)]) == [True]
+    assert blanked([cell("A", 50, 50)]) == [False]
+    assert blanked([cell("A", 676, 677, subjects=30)]) == [False]
+    assert blanked([cell("A", 676, 677, subjects=4)]) == [True]
+
+
+def test_a_lone_small_value_takes_the_next_with_it() -> None:
+    by = {"by": "severity"}
+    rows = [
+        cell("A", 30, 100, by_value="MILD", **by),
+        cell("A", 20, 100, by_value="MODERATE", **by),
+        cell("A", 2, 100, by_value="SEVERE", **by),
+    ]
+    assert blanked(rows) == [False, True, True]
+    terms = [cell("A", count, 100, soc="SKIN", term=name) for name, count in (("X", 40), ("Y", 1), ("Z", 12))]
+    assert blanked(terms) == [False, True, True]
