@@ -41,6 +41,7 @@ COMMANDS = (
     "patient",
     "sql",
     "export",
+    "exports",
     "verify",
     "rebuild",
     "demo",

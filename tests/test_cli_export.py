@@ -27,6 +27,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def export(study: Study, *words: str, code: int = 0) -> None:
+    """Run the command; `code` is what it has to return."""
     assert run(["export", *words, "--study", str(study.root)]) == code
 
 
@@ -158,3 +159,31 @@ def test_the_app_writes_the_same_export(study: Study, tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("mine")
     with pytest.raises(ExportRefused, match="exists and holds something else"):
         write(ExportWish("patients", "csv", tmp_path / "mine.csv"))
+
+
+def test_past_exports_are_listed_proven_and_made_again(study: Study, tmp_path: Path, capsys: Capture) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.xlsx"
+    export(study, "doses", "--filter", "site:S07", "--out", str(one))
+    export(study, "patients", "--identity", "deidentified", "--smallest-cell", "2", "--out", str(two))
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+
+    def listed() -> list[dict[str, object]]:
+        assert run(["exports", "--study", str(study.root), "--json"]) == 0
+        return list(json.loads(capsys.readouterr().out)["exports"][:2])
+
+    second, first = listed()
+    assert (first["what"], first["identity"], first["state"]) == ("doses", "as-is", "as written")
+    assert (second["what"], second["identity"], second["state"]) == ("patients", "deidentified", "as written")
+    one.write_text("somebody was here")
+    two.unlink()
+    assert [row["state"] for row in listed()] == ["gone", "changed"]
+    export(study, "again", str(first["number"]), code=2)
+    assert one.read_text() == "somebody was here"
+    export(study, "again", str(first["number"]), "--force")
+    export(study, "again", str(second["number"]))
+    assert "The bytes are those of export" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
+    assert run(["exports", "--study", str(study.root)]) == 0
+    assert "as written" in capsys.readouterr().out
+    export(study, "again", "99999", code=2)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
-from tui.export_identity import IDENTITIES
+from tui.export_identity import DEIDENTIFIED, IDENTITIES
 from tui.export_rows import WHAT
+
+if TYPE_CHECKING:
+    from store.study import Study
+    from tui.exporting import Exported
 
 FORMAT_NAMES = ("csv", "xlsx", "parquet", "json", "markdown", "html")
 SUFFIXES = {".csv": "csv", ".xlsx": "xlsx", ".parquet": "parquet", ".json": "json", ".md": "markdown", ".html": "html"}
@@ -17,10 +21,14 @@ SUFFIXES = {".csv": "csv", ".xlsx": "xlsx", ".parquet": "parquet", ".json": "jso
 
 def export(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=WHAT)],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"{WHAT} Or: again, with the number of an export.")],
+    number: Annotated[
+        str | None, typer.Argument(metavar="[N]", help="again: which, as `dosetrail exports` lists it.")
+    ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", "--output", metavar="PATH", help="File to write.", show_default=False)
-    ],
+        Path | None,
+        typer.Option("--out", "-o", "--output", metavar="PATH", help="File to write.", show_default=False),
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +73,12 @@ def export(
     from tui.output import write_json, write_paragraph
 
     opened = open_study(context, study)
+    if (what == "again") != (number is not None):
+        raise UsageProblem("A number goes with again, and again with a number.", remedy="dosetrail export again 12")
+    if number is not None:
+        return _again(opened, number, out, json=json, force=force)
+    if out is None:
+        raise UsageProblem("Which file is to be written?", remedy="Name it: --out PATH")
     if identity not in IDENTITIES:
         raise UsageProblem(f"{identity} is no identity of an export.", remedy=f"Choose: {', '.join(IDENTITIES)}.")
     request = ExportRequest(
@@ -83,17 +97,70 @@ def export(
     )
     written = write_export_files(opened, request)
     if json:
-        write_json(
-            {
-                "files": [str(path) for path in written.files],
-                "rows": written.rows,
-                "sha256": written.sha256,
-                "changed": written.changed,
-                "recorded": written.recorded,
-            }
-        )
+        write_json(_document(written))
     else:
         write_paragraph(sentence(written))
+    return 0
+
+
+def _again(study: Study, number: str, out: Path | None, *, json: bool, force: bool) -> int:
+    from tui.exporting import sentence
+    from tui.output import write_json, write_paragraph
+    from tui.past_exports import export_again
+
+    written, past = export_again(study, number, out, force=force)
+    same = written.sha256 == past.sha256
+    if json:
+        write_json({**_document(written), "same_as_before": same})
+    else:
+        compared = "The bytes are" if same else "The file name, the program or the key is another, so the bytes are not"
+        write_paragraph(f"{sentence(written)} {compared} those of export {past.number}.")
+    return 0
+
+
+def _document(written: Exported) -> dict[str, object]:
+    return {
+        "files": [str(path) for path in written.files],
+        "rows": written.rows,
+        "sha256": written.sha256,
+        "changed": written.changed,
+        "recorded": written.recorded,
+    }
+
+
+def exports(context: typer.Context, study: StudyOption = None, json: JsonOption = False) -> int:
+    """List the exports that were made, and whether their files still are what was written.
+
+    Example: dosetrail exports
+    """
+    from tui.output import write_json, write_lines
+    from tui.past_exports import read_past_exports
+    from tui.tables import Column, print_table
+
+    past = read_past_exports(open_study(context, study))
+    if json:
+        write_json({"exports": [one.to_json() for one in past]})
+        return 0
+    if not past:
+        write_lines(["No export was made yet: dosetrail export WHAT --out PATH"])
+        return 0
+    heads = (Column("no.", ">"), Column("day (UTC)"), Column("what"), Column("identity"), Column("rows", ">"))
+    print_table(
+        [*heads, Column("sha256"), Column("state"), Column("file", gives_way=True)],
+        (
+            [
+                one.number,
+                f"{one.at_utc:%Y-%m-%d}",
+                one.what,
+                "de-id." if one.identity == DEIDENTIFIED else "as is",
+                f"{one.rows:,}",
+                one.sha256[:8],
+                one.state(),
+                one.path.name if one.path else None,
+            ]
+            for one in past
+        ),
+    )
     return 0
 
 
