@@ -8,7 +8,11 @@ from functools import cache
 
 from analysis.arms import Layout, StudyView
 from analysis.differences import fisher_exact, miettinen_nurminen
+from analysis.event_categories import compute_event_categories
+from analysis.event_doses import compute_event_doses
 from analysis.event_rates import compute_event_rates
+from analysis.event_strata import compute_event_strata
+from analysis.event_times import compute_event_times
 from analysis.interval import Comparison, Interval
 from analysis.proportions import clopper_pearson
 from analysis.result_rows import ResultRows, result_rows
@@ -91,6 +95,10 @@ def compute_adverse_events(view: StudyView) -> ResultRows:
     _related_rule(out, view, events)
     _confirmatory(out, view, events, members)
     compute_event_rates(out, view, events, members)
+    compute_event_times(out, view, events, members)
+    compute_event_strata(out, view, events, members)
+    compute_event_categories(out, view, events, members)
+    compute_event_doses(out, view, events, members)
     return out
 
 

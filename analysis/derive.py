@@ -17,6 +17,7 @@ from analysis.dose_counts import DoseCounter, subject_facts
 from analysis.dose_log import DoseLog, read_dose_log
 from analysis.dose_match import DoseMatcher
 from analysis.dose_tables import dose_match_frame, planned_dose_frame
+from analysis.dose_traits import device_facts
 from analysis.emergent import derive_adverse_events
 from analysis.frames import DerivedFrames, Frames
 from analysis.monitoring import derive_monitoring
@@ -70,7 +71,8 @@ def derive_parts(frames: Frames, protocol: Protocol, cutoff: dt.date | None, kee
     planner = _planner(cut, protocol, course, periods, recorded, log)
     matcher = DoseMatcher(protocol, planner, log, recorded, periods, holds, monitoring)
     people = {person["subject_id"]: person for person in planner.people}
-    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)), log)
+    facts = subject_facts(cut, course, arm_column(protocol))
+    counter = DoseCounter(protocol, people, facts, device_facts(cut, facts.class_of, log), log)
     # Three hands: one matches the next chunk, one counts the last, this one makes rows and writes them away. Chunks
     # are counted in their order, so that nothing depends on which hand is faster.
     with ThreadPoolExecutor(max_workers=1) as counting:

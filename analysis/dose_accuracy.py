@@ -98,7 +98,7 @@ def _pair_rows(
     assessed: set[str] = set()
     labels = period_labels(view)
     # An arm that waits for a line of the protocol waits as a whole: what could be compared is no sample of it.
-    waiting = _waiting_arms(view, members) if pair.from_plan and not counts.plan_in_records else set()
+    waiting = waiting_arms(view, members) if pair.from_plan and not counts.plan_in_records else set()
     strata = sorted({cell.stratum for cell in counts.cells}, key=lambda stratum: tuple(part or "" for part in stratum))
     for stratum in strata:
         named = out.within(drug=stratum[0], channel=stratum[1], device_class=stratum[2])
@@ -143,7 +143,7 @@ def _pair_rows(
     return assessed
 
 
-def _waiting_arms(view: StudyView, members: frozenset[str]) -> set[str]:
+def waiting_arms(view: StudyView, members: frozenset[str]) -> set[str]:
     """Arms with subjects whose protocol lacks an amount or a boundary, and then all arms together."""
     arms = [arm for arm, people in view.layout.groups(members) if people and arm != ALL_ARMS]
     waiting = {arm for arm in arms if missing_lines(view.protocol, arm)}

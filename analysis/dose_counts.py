@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from analysis.accuracy_cells import TraitsOfPart, count_by_traits
 from analysis.compliance_cells import MATCH_COLUMNS as COMPLIANCE_COLUMNS
 from analysis.compliance_cells import ComplianceCell, count_doses
 from analysis.dose_log import DoseLog, Int32, categories, codes, encoded
 from analysis.dose_pairs import MATCH_COLUMNS, PAIRS, DoseRows, PairCounts, SubjectFacts, logged_rows
+from analysis.dose_traits import DeviceFacts
 from analysis.frames import Frames
 from store.protocol import Protocol
 
@@ -46,7 +48,12 @@ class DoseCounter:
     """Counts parts of dose_match as they come (a subject is never split between parts), then the log."""
 
     def __init__(
-        self, protocol: Protocol, course: dict[str, dict[str, Any]], facts: SubjectFacts, log: DoseLog
+        self,
+        protocol: Protocol,
+        course: dict[str, dict[str, Any]],
+        facts: SubjectFacts,
+        devices: DeviceFacts,
+        log: DoseLog,
     ) -> None:
         self._protocol = protocol
         self._course = course
@@ -57,21 +64,23 @@ class DoseCounter:
         }
         self._counts = DoseCounts(pairs={pair.name: PairCounts() for pair in PAIRS})
         self._matched_doses = 0
+        self._devices = devices
 
     def add(self, matched: pl.DataFrame, log: DoseLog) -> None:
         """Take in rows of dose_match and the part of the log with the same subjects."""
         self._counts.compliance += count_doses(matched, self._course)
         doses = matched.select(MATCH_COLUMNS).filter(matched["source_id"].is_not_null())
+        parts = TraitsOfPart(log, self._devices)
         if doses.height:
             self._matched_doses += doses.height
-            self._count(DoseRows(self._facts, doses), from_plan=True)
+            self._count(DoseRows(self._facts, doses), parts, from_plan=True)
         if log.height:
-            self._count(logged_rows(self._facts, log), from_plan=False)
+            self._count(logged_rows(self._facts, log), parts, from_plan=False)
 
     def finish(self, log: DoseLog) -> DoseCounts:
         """Everything counted. Without a plan anywhere, the amounts the records themselves state as planned count."""
         if "planned_amount" in self._reported and not self._matched_doses:
-            self._count(logged_rows(self._facts, log), from_plan=True)
+            self._count(logged_rows(self._facts, log), TraitsOfPart(log, self._devices), from_plan=True)
             for pair in PAIRS:
                 self._counts.pairs[pair.name].plan_in_records = pair.from_plan
         self._counts.pairs["delivered/programmed"].excluded = int((log.given & log.cancelled).sum())
@@ -80,12 +89,15 @@ class DoseCounter:
             counts.in_order()
         return self._counts
 
-    def _count(self, rows: DoseRows, *, from_plan: bool) -> None:
+    def _count(self, rows: DoseRows, traits: TraitsOfPart, *, from_plan: bool) -> None:
         for pair in PAIRS:
             # A volume can stand for the delivered amount where the plan is a volume.
             needed = {pair.compared, pair.reference} - ({"delivered_amount", "planned_amount"} if from_plan else set())
             if pair.from_plan == from_plan and needed <= self._reported:
                 rows.count(pair, self._protocol, self._counts.pairs[pair.name])
+                self._counts.pairs[pair.name].breakdowns.append(
+                    count_by_traits(rows, pair, traits, self._protocol.accuracy)
+                )
 
 
 def subject_facts(frames: Frames, course: pl.DataFrame, arm_column: str) -> SubjectFacts:

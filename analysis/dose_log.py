@@ -27,16 +27,7 @@ DAY_US = 86_400_000_000
 CONTINUOUS_KINDS = ("basal_segment", "infusion_segment")
 """Deliveries that run on: measured by their amount, never expected, taken or missed one by one."""
 
-MASK_COLUMNS = (
-    "kind",
-    "intent",
-    "drug_role",
-    "status",
-    "stop_reason",
-    "exclude_reason",
-    "start_precision",
-    "time_uncertain",
-)
+MASK_COLUMNS = ("intent", "drug_role", "start_precision")
 """Columns a DoseLog keeps only as masks."""
 
 ORDER = ("subject_id", "start_local", "source_id", "line", "part")
@@ -134,7 +125,9 @@ class DoseLog:
     """Dose events, one row each, in subject and time order.
 
     ``events``: subject_id, start_local, source_id, line, part, drug (canonical), channel, amount columns, amount_unit,
-    delivered_basis, volume, volume_unit, planned_amount, and native_key where asked for.
+    delivered_basis, volume, volume_unit, planned_amount, what breakdowns and inclusion rules look at (device_id, lot,
+    firmware, alarm, end_local, kind, shape, status, stop_reason, exclude_reason, time_uncertain), and native_key where
+    asked for.
     ``given``: a therapeutic dose that took place. ``schedulable``: given, and of a kind a plan can expect.
     ``date_only``: the source states the day, not the time, or a clock does that nobody could put right.
     ``cancelled``: stopped by the user part-way.
@@ -207,8 +200,10 @@ def read_dose_log(
         "delivered_basis",
         "part",
         "time_uncertain",
+        "shape",
+        "end_local",
     ]
-    texts = ["subject_id", "source_id", "drug", "channel", "amount_unit"]
+    texts = ["subject_id", "source_id", "drug", "channel", "amount_unit", "device_id", "lot", "firmware", "alarm"]
     if for_matching:
         together += ["volume", "intent", "drug_role", "start_precision"]
         texts.append("volume_unit")

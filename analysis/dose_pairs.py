@@ -32,8 +32,10 @@ MATCH_COLUMNS = (
     "programmed_amount",
     "delivered_amount",
     "delivered_basis",
+    "amount_unit",
     "source_id",
     "line",
+    "part",
 )
 """Columns of dose_match (or of the log) that comparing needs."""
 
@@ -87,6 +89,8 @@ class PairCounts:
     """Subject -> doses outside every treatment period."""
     excluded: int = 0
     """Doses left out because the user stopped them part-way."""
+    breakdowns: list[pl.DataFrame] = field(default_factory=list)
+    """Cells of analysis.accuracy_cells: doses by subject and by what accuracy is broken down by."""
     plan_in_records: bool = False
     """The planned amounts are those the dose records themselves state; the protocol plans no dose."""
 
@@ -220,30 +224,31 @@ class DoseRows:
             self._floats[name] = self.rows[name].cast(pl.Float64).fill_null(math.nan).to_numpy()
         return self._floats[name]
 
-    def count(self, pair: DosePair, protocol: Protocol, into: PairCounts) -> None:
-        """Compare a pair's amounts dose by dose and add the counts."""
+    def pairs(self, pair: DosePair) -> Pairs:
+        """The pair's two amounts, dose by dose."""
         rows, basis = self.rows, self.rows["delivered_basis"]
-        strata, stratum = self.strata
-        formats, source = self.formats
+        _, stratum = self.strata
+        _, source = self.formats
         everything = np.broadcast_to(np.bool_(True), rows.height)
         of_delivery = pair.compared == "delivered_amount"
         period = rows["period_order"]
-        counted = count_pairs(
-            Pairs(
-                subject=self.subject,
-                period=np.broadcast_to(np.int32(-1), rows.height)
-                if period.null_count() == rows.height
-                else period.cast(pl.Int32).fill_null(-1).to_numpy(),
-                stratum=stratum,
-                source=source,
-                compared=self.floats(pair.compared),
-                reference=self.floats(pair.reference),
-                comparable=~among(basis, ["inferred_equal", "none"]) if of_delivery else everything,
-                measurable=among(basis, ADMISSIBLE_BASES) | basis.is_null().to_numpy() if of_delivery else everything,
-            ),
-            protocol.accuracy.conformity_pct,
-            protocol.accuracy.within_pct,
+        return Pairs(
+            subject=self.subject,
+            period=np.broadcast_to(np.int32(-1), rows.height)
+            if period.null_count() == rows.height
+            else period.cast(pl.Int32).fill_null(-1).to_numpy(),
+            stratum=stratum,
+            source=source,
+            compared=self.floats(pair.compared),
+            reference=self.floats(pair.reference),
+            comparable=~among(basis, ["inferred_equal", "none"]) if of_delivery else everything,
+            measurable=among(basis, ADMISSIBLE_BASES) | basis.is_null().to_numpy() if of_delivery else everything,
         )
+
+    def count(self, pair: DosePair, protocol: Protocol, into: PairCounts) -> None:
+        """Compare a pair's amounts dose by dose and add the counts."""
+        strata, formats = self.strata[0], self.formats[0]
+        counted = count_pairs(self.pairs(pair), protocol.accuracy.conformity_pct, protocol.accuracy.within_pct)
         self._add_cells(counted, strata, formats, into)
         self._add_absolute(counted, strata, into)
         into.bases += self.bases

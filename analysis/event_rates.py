@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from analysis.arms import StudyView
 from analysis.dose_log import categories, codes
 from analysis.exposure import treatment_spans
+from analysis.interval import Comparison, normal_quantile
 from analysis.rate_comparison import rate_difference, rate_ratio
 from analysis.rates import DAYS_PER_YEAR, event_rate, garwood, incidence_rate
-from analysis.result_rows import ALL_ARMS, ResultRows
+from analysis.result_rows import ALL_ARMS, LEVEL, ResultRows
 from analysis.survival import kaplan_meier
 from analysis.teae import AtRisk, Event, times_at_risk
 
@@ -43,6 +45,7 @@ def compute_event_rates(out: ResultRows, view: StudyView, events: list[Event], m
             _contrasts(named, view, totals)
     _on_treatment(out, view, events, groups)
     _per_dose(out, view, events, members)
+    _robust_ratios(out, view, events, at_risk, groups)
 
 
 def _rates(
@@ -152,3 +155,44 @@ def _per_dose(out: ResultRows, view: StudyView, events: list[Event], members: fr
                 "events_per_1000_doses", "rate", garwood(x, float(doses), per=1000.0), numerator=x, denominator=doses,
                 doses=doses, method="treatment-emergent events of the term / given doses; Garwood",
             )  # fmt: skip
+
+
+def _robust_ratios(
+    out: ResultRows,
+    view: StudyView,
+    events: list[Event],
+    at_risk: dict[str, AtRisk],
+    groups: list[tuple[str, list[str]]],
+) -> None:
+    """Rate ratio of all events with an interval robust to events that cluster in subjects (sandwich variance)."""
+    counts = Counter(
+        event.subject_id for event in events if event.subject_id in at_risk and at_risk[event.subject_id].day_of(event)
+    )
+    people_of = dict(groups)
+    for arm, reference in view.layout.comparators():
+        sides = []
+        for people in (people_of.get(arm, []), people_of.get(reference, [])):
+            years = [at_risk[person].days / DAYS_PER_YEAR for person in people]
+            sides.append(_log_rate(years, [counts[person] for person in people]))
+        known = [side for side in sides if side is not None]
+        if len(known) < 2:
+            continue
+        (first, v1), (second, v2) = known
+        spread = math.exp(normal_quantile(LEVEL) * math.sqrt(v1 + v2))
+        ratio = first / second
+        found = Comparison(ratio, ratio / spread, ratio * spread, LEVEL, "robust")
+        out.difference(
+            "eaer", "rate_ratio_robust", found, arm=arm, comparator=reference, unit="1",
+            subjects=len(people_of[arm]) + len(people_of[reference]),
+            method="ratio of the rates of all events; sandwich variance by subject on the log scale",
+        )  # fmt: skip
+
+
+def _log_rate(years: list[float], counts: list[int]) -> tuple[float, float] | None:
+    """Rate, and the variance of its logarithm from the subjects' residuals; None without events or with one subject."""
+    total, events = math.fsum(years), sum(counts)
+    if not events or len(years) < 2:
+        return None
+    rate = events / total
+    squares = math.fsum((count - rate * time) ** 2 for count, time in zip(counts, years, strict=True))
+    return rate, squares / events**2

@@ -6,6 +6,7 @@ import datetime as dt
 
 import polars as pl
 
+from analysis.accuracy_by import compute_accuracy_by
 from analysis.adverse_events import compute_adverse_events
 from analysis.arms import StudyView, arm_column, study_view
 from analysis.clock_time import CorrectedFrames
@@ -17,6 +18,7 @@ from analysis.device_measures import compute_device_measures
 from analysis.dose_accuracy import compute_accuracy
 from analysis.dose_counts import DoseCounter, stored_parts, subject_facts
 from analysis.dose_log import read_dose_log
+from analysis.dose_traits import device_facts
 from analysis.enrolment import compute_enrolment
 from analysis.exposure import compute_exposure
 from analysis.frames import Frames
@@ -26,6 +28,7 @@ FAMILIES = (
     compute_enrolment,
     compute_exposure,
     compute_accuracy,
+    compute_accuracy_by,
     compute_compliance,
     compute_device_measures,
     compute_adverse_events,
@@ -54,7 +57,8 @@ def compute_results(frames: Frames, protocol: Protocol, cutoff: dt.date | None) 
     course = derive_course(cut, protocol, log.given_days(), cutoff)
     log = log.of_subjects(set(course["subject_id"]))
     people = {person["subject_id"]: person for person in course.iter_rows(named=True)}
-    counter = DoseCounter(protocol, people, subject_facts(cut, course, arm_column(protocol)), log)
+    facts = subject_facts(cut, course, arm_column(protocol))
+    counter = DoseCounter(protocol, people, facts, device_facts(cut, facts.class_of, log), log)
     for matched, logged in stored_parts(cut, log):
         counter.add(matched, logged)
     return _results(study_view(cut, protocol, cutoff, course, log, counter.finish(log)))

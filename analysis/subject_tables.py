@@ -12,6 +12,7 @@ from analysis.arms import StudyView
 from analysis.compliance import subject_compliance
 from analysis.dose_accuracy import by_subject
 from analysis.dose_pairs import PAIRS, DoseCell
+from analysis.event_doses import derive_event_doses
 from analysis.exposure import (
     DOSE_EVENTS,
     INTERVALS,
@@ -85,6 +86,7 @@ def derive_subject_tables(view: StudyView) -> dict[str, pl.DataFrame]:
         "subject_exposure": _exposure(view, recorded, events),
         "subject_adherence": _adherence(view),
         "subject_accuracy": _accuracy(view),
+        "event_dose": derive_event_doses(view),
     }
 
 

@@ -198,6 +198,10 @@ class AdverseEvents(Model):
     treatment_start: Literal["first_dose", "first_procedure", "earlier"] = "earlier"
     related: tuple[str, ...] = ()
     """Causality values that count as related."""
+    device_related: tuple[str, ...] = ()
+    """Values of the relation to the device that make an event an adverse device effect (ISO 14155)."""
+    anticipated: tuple[str, ...] = ()
+    """Terms the risk analysis anticipates; a serious adverse device effect with another term is a USADE."""
     rate_terms: tuple[str, ...] = ()
     """Terms whose events are also reported per 1,000 doses (injection site reactions)."""
 

@@ -293,6 +293,10 @@ def _adverse_events(draft: Draft) -> Iterator[str]:
     else:
         yield f"{FILL_IN} which values count as related"
         yield '# related = ["RELATED", "POSSIBLY RELATED"]'
+    yield "# Relations to the device that make an event an adverse device effect (ISO 14155), and terms that the risk"
+    yield "# analysis anticipates: a serious adverse device effect with another term is a USADE."
+    yield '# device_related = ["POSSIBLE", "PROBABLE", "CAUSAL RELATIONSHIP"]'
+    yield '# anticipated = ["INFUSION SITE PAIN"]'
     yield "# Terms whose events are also reported per 1,000 doses."
     terms = f"rate_terms = {_list(draft.rate_terms or ('INJECTION SITE REACTION',))}"
     yield from textwrap.wrap(terms, 108, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)

@@ -65,6 +65,35 @@ ADVERSE_EVENT_DERIVED = Table(
     sort=("subject_id", "event_seq"),
 )
 
+EVENT_DOSE = Table(
+    "event_dose",
+    "What came before each adverse event: the last dose at or before its onset, its device, lot, error, and alarms",
+    (
+        SUBJECT_ID,
+        Column("event_seq", "VARCHAR", "adverse_event.event_seq", required=True),
+        Column("onset_date", "DATE", "Start of the event, completed; NULL: not known"),
+        Column("onset_has_time", "BOOLEAN", "FALSE: a date only, doses of that day count as before it"),
+        Column("last_dose_at", "TIMESTAMP", "Start of the last dose, local; NULL: none before the onset"),
+        Column("hours_since_dose", "DOUBLE", "Hours from it to the onset; NULL when the onset is a date only"),
+        Column("device_id", "VARCHAR", "Device of the dose"),
+        Column("device_class", "VARCHAR", "Class of the device, else of the subject's device"),
+        Column("model", "VARCHAR", "Model of the device"),
+        Column("firmware", "VARCHAR", "Firmware on the dose, else last reported by the device"),
+        Column("lot", "VARCHAR", "Lot on the dose, else that of the device", blinding="never"),
+        Column("dose_error_pct", "DOUBLE", "Percent error of the dose; NULL: amounts cannot be compared"),
+        Column("dose_error_pair", "VARCHAR", "delivered/programmed, else delivered/planned as the record states it"),
+        Column("dose_with_alarm", "BOOLEAN", "The dose carries an alarm or was stopped by a fault"),
+        Column("alarms_before", "INTEGER", "Alarms in the onset's day and the 7 days before"),
+        Column("source_id", "VARCHAR", "Source file of the dose"),
+        Column("line", "BIGINT", "Line of the dose in it"),
+        Column("part", "SMALLINT", "Part of that line"),
+    ),
+    key=("subject_id", "event_seq"),
+    origin="derived",
+    sort=("subject_id", "event_seq"),
+    withheld=True,
+)
+
 FINDING_ABOUT = received(
     "finding_about",
     "Findings about events and death details (SDTM FA, DD)",
@@ -191,6 +220,7 @@ ACCOUNTABILITY = received(
 SAFETY_TABLES: tuple[Table, ...] = (
     ADVERSE_EVENT,
     ADVERSE_EVENT_DERIVED,
+    EVENT_DOSE,
     FINDING_ABOUT,
     DEVICE_DEFICIENCY,
     DISPOSITION,

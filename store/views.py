@@ -86,9 +86,10 @@ def all_views() -> tuple[View, ...]:
     """Every view of a release, in the order they are made."""
     from store.views_adam import ADAM_VIEWS
     from store.views_device import DEVICE_VIEWS
+    from store.views_dose import DOSE_VIEWS
     from store.views_sdtm import SDTM_VIEWS
 
-    return (*ADAM_VIEWS, *SDTM_VIEWS, *DEVICE_VIEWS)
+    return (*ADAM_VIEWS, *SDTM_VIEWS, *DEVICE_VIEWS, *DOSE_VIEWS)
 
 
 def create_views(con: duckdb.DuckDBPyConnection) -> None:

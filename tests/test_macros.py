@@ -56,12 +56,28 @@ def test_a_macro_selects_by_population_and_breakdown(
         assert records(trial, f"{call} 'ALL')") == of_population
         for by in {row["by"] for row in of_population}:
             name = "NULL" if by is None else "'" + by.replace("'", "''") + "'"
-            assert records(trial, f"{call} {name})") == [row for row in of_population if row["by"] == by]
+            chosen = [row for row in of_population if row["by"] == by]
+            assert records(trial, f"{call} {name})") == chosen
+            if macro == "dose_accuracy" and by is not None:
+                words = ("accuracy", "--population", population, "--by", by)
+                assert summary(trial, capsys, *words) == chosen
 
 
 def test_what_is_not_there_gives_no_rows() -> None:
     assert records(AUTOINJECTOR, "FROM dose_accuracy(population := 'safety', by := 'firmware')") == []
     assert records(AUTOINJECTOR, "FROM compliance('nobody')") == []
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+def test_inclusion_rules_are_columns_and_their_counts_stand_in_the_results(trial: str) -> None:
+    counted = records(trial, "SELECT by_value, numerator, denominator FROM dose_accuracy(by := 'inclusion') "
+                             "WHERE arm = 'ALL'")  # fmt: skip
+    for row in counted:
+        [found] = records(trial, f"SELECT count(*) AS n, count(*) FILTER ({row['by_value']}) AS x FROM dose_inclusion "
+                                 "WHERE subject_id IN (SELECT subject_id FROM population WHERE population = 'safety' "
+                                 "AND member)")  # fmt: skip
+        assert (found["x"], found["n"]) == (row["numerator"], row["denominator"])
+    assert bool(counted) == (trial == AUTOINJECTOR)
 
 
 def test_every_macro_says_what_it_gives() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tui.summary_inclusion import inclusion_sentences, without_breakdowns
 from tui.summary_lines import DIFFERENCES, FAMILIES, POOLED, Result, Wanted, gather
 from tui.summary_text import arms_of, contexts_of, not_assessable_sentences
 
@@ -54,6 +55,8 @@ def _family(family: str, rows: list[Result], known: list[str]) -> Section:
     title, counted, wanted = FAMILIES[family]
     section = Section(title.capitalize())
     own = [row for row in rows if row["analysis"] == family]
+    inclusion = inclusion_sentences(own, known)
+    own = without_breakdowns(own)
     for context, group in contexts_of(family, own).items():
         arms = arms_of(family, group, known)
         figures = gather(group)
@@ -68,6 +71,7 @@ def _family(family: str, rows: list[Result], known: list[str]) -> Section:
             header = [counted, *("all" if arm == POOLED else arm for arm in arms)]
             section.tables.append(Table(context or title.capitalize(), header, body, methods))
         section.sentences += not_assessable_sentences(group, wanted, arms)
+    section.sentences += inclusion
     if not section.tables and not section.sentences:
         section.sentences.append("No results of this kind in this release.")
     return section

@@ -12,6 +12,7 @@ from typing import Any
 
 from tui.pages import Pages
 from tui.sanitise import wrap
+from tui.summary_inclusion import without_breakdowns
 
 FAMILIES = (("accuracy", "Dose accuracy"), ("compliance", "Compliance"), ("adverse_events", "Adverse events"))
 POOLED = "ALL"
@@ -95,6 +96,7 @@ def read_results(pages: Pages) -> Results:
     arms = [code for code in known if code in seen] + sorted(seen - set(known) - {POOLED})
     if POOLED in seen:
         arms.append(POOLED)
+    rows = without_breakdowns(rows)
     blocks = {family: group_results([row for row in rows if row["analysis"] == family]) for family, _ in FAMILIES}
     cuts = {row["data_cut"] for row in rows if row["data_cut"]}
     return Results(tuple(arms), blocks, f"data cut {max(cuts)}" if cuts else "all data")

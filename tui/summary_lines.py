@@ -126,6 +126,16 @@ def number(statistic: str) -> Callable[[Cell], str]:
     return write
 
 
+def curve(statistic: str, scale: float) -> Callable[[Cell], str]:
+    """A curve read at one day; its limits stand in the table `result`."""
+
+    def write(cell: Cell) -> str:
+        found = cell.value(statistic)
+        return "" if found is None else f"{scale * found:.3g}"
+
+    return write
+
+
 def mean_and_sd(cell: Cell) -> str:
     """`69.6 (36.0)`"""
     mean, sd = cell.value("mean"), cell.value("sd")
@@ -145,7 +155,7 @@ def signed_percent(statistic: str) -> Callable[[Cell], str]:
         row = cell.rows.get(statistic)
         if row is None or row["value"] is None:
             return ""
-        return f"{row['value']:+.1f}%" if statistic == "bias" else f"{row['value']:.1f}%"
+        return f"{row['value']:+.1f}%" if statistic.startswith("bias") else f"{row['value']:.1f}%"
 
     return write
 
@@ -196,7 +206,9 @@ EXPOSURE = (
 )
 ACCURACY = (
     Wanted("delivered as planned", "dose_conformity", share, compared=True),
+    Wanted("  without alarms", "dose_conformity", share, by="alarm", by_value="without alarm", overview=False),
     Wanted("delivered as programmed", "delivery_conformity", share, compared=True),
+    Wanted("  without alarms", "delivery_conformity", share, by="alarm", by_value="without alarm", overview=False),
     Wanted("programmed as planned", "programming_conformity", share, compared=True),
     Wanted("mean error", "percent_error", signed_percent("bias"), overview=False),
     Wanted("mean absolute error", "percent_error", signed_percent("mape"), overview=False),
@@ -291,7 +303,48 @@ ADVERSE_EVENTS = (
     Wanted("fatal", "teae", share_and_events, by="outcome", by_value="fatal"),
     Wanted("first events/100 years", "eair", number("rate"), overview=False, compared=True),
     Wanted("events/100 years", "eaer", number("rate"), overview=False, compared=True),
+    Wanted("device effect (ADE)", "teae", share_and_events, by="ISO 14155", by_value="ADE", overview=False),
+    Wanted("  serious (SADE)", "teae", share_and_events, by="ISO 14155", by_value="SADE", overview=False),
+    Wanted("  unanticipated (USADE)", "teae", share_and_events, by="ISO 14155", by_value="USADE", overview=False),
+    Wanted(
+        "  relation not stated",
+        "teae",
+        share_and_events,
+        by="ISO 14155",
+        by_value="device relation not assessable",
+        overview=False,
+    ),
+    Wanted("devices with deficiency", "device_deficiency", share, overview=False),
+    Wanted("without an event, %", "event_free", curve("kaplan_meier", 100.0), overview=False, compared=True),
+    Wanted(
+        "first event, % (deaths apart)",
+        "first_event_incidence",
+        curve("aalen_johansen", 100.0),
+        overview=False,
+        compared=True,
+    ),
+    Wanted(
+        "events per subject",
+        "mean_events_per_subject",
+        curve("mean_cumulative_function", 1.0),
+        overview=False,
+        compared=True,
+    ),
 )
+
+BREAKDOWN = (
+    Wanted("delivered as planned", "dose_conformity", share, compared=True),
+    Wanted("delivered as programmed", "delivery_conformity", share, compared=True),
+    Wanted("programmed as planned", "programming_conformity", share, compared=True),
+    Wanted("mean error", "percent_error", signed_percent("bias")),
+    Wanted("mean error, pooled", "percent_error", signed_percent("bias_pooled")),
+    Wanted("mean absolute error", "percent_error", signed_percent("mape")),
+    Wanted("assessable doses", "assessable", share),
+)
+"""Lines under each value of a breakdown that was asked for."""
+
+ON_REQUEST = ("device_class", "model", "firmware", "lot", "algorithm_version", "wear_month", "dose_size", "alarm")
+"""Breakdowns printed only when asked for by name (--by); doses without alarm also stand beside all doses."""
 
 FAMILIES: dict[str, tuple[str, str, tuple[Wanted, ...]]] = {
     "enrolment": ("ENROLMENT", "subjects", ENROLMENT),

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from tui.glyphs import Glyphs
 from tui.output import glyphs_for, page_width, paragraph, write_lines
+from tui.summary_inclusion import contrast_sentences, inclusion_sentences, without_breakdowns
 from tui.summary_lines import (
+    BREAKDOWN,
     FAMILIES,
+    ON_REQUEST,
     POOLED,
     Cell,
     Key,
@@ -49,14 +52,23 @@ class Printed:
 Body = list[list[object]]
 
 
-def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_terms: bool) -> None:
-    """Print rows of the table `result`; `overview` keeps each family to its main figures."""
+def print_summary(
+    reader: Reader, rows: list[Result], *, overview: bool, all_terms: bool, by: str | None = None
+) -> None:
+    """Print rows of the table `result`; `overview` keeps each family to its main figures, `by` is the one breakdown
+    the rows belong to.
+    """
     glyphs, width = glyphs_for(sys.stdout), page_width()
     facts = reader.facts
     known = [code for (code,) in reader.rows("SELECT arm_code FROM arm ORDER BY arm_order") if code is not None]
     lines = paragraph(" ".join(filter(None, (facts.study, facts.title))), glyphs, width)
     for family, (title, counted, wanted) in FAMILIES.items():
         found = [row for row in rows if row["analysis"] == family]
+        if by is not None:
+            lines += _breakdown(title, found, Printed(glyphs, width, known, False, all_terms))
+            continue
+        inclusion = inclusion_sentences(found, known)
+        found = without_breakdowns(found)
         others = _other_populations(family, found) if overview else []
         first = {row["parameter"] for row in found if row["population"] not in others}
         # Measures of one device class are computed in the safety population alone.
@@ -65,6 +77,8 @@ def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_ter
             printed = Printed(glyphs, width, arms_of(family, group, known), overview, all_terms)
             heading = f"{title}{_basis(group)}  {glyphs.text(context)}".rstrip()
             lines += ["", glyphs.cut_to(heading, width - 1), *_family_lines(group, counted, wanted, printed)]
+        for sentence in inclusion if not overview else []:
+            lines += paragraph(sentence, glyphs, width)
         if others:
             option = f"dosetrail summary {family.replace('_', '-')} --population"
             lines += paragraph(f"Also for {', '.join(others)}: {option} NAME", glyphs, width)
@@ -72,6 +86,39 @@ def print_summary(reader: Reader, rows: list[Result], *, overview: bool, all_ter
         lines += ["", "No results of this kind in this release."]
     lines += ["", *paragraph(_footer(reader, rows), glyphs, width), f"Ledger head {facts.ledger_head}"]
     write_lines(lines)
+
+
+def _breakdown(title: str, rows: list[Result], printed: Printed) -> list[str]:
+    """Each value of one breakdown with its figures by arm; the first population that has them."""
+    rows = [row for row in rows if row["population"] == rows[0]["population"]]
+    lines: list[str] = []
+    for context, group in contexts_of("", rows).items():
+        arms = arms_of("", group, printed.arms)
+        own = Printed(printed.glyphs, printed.width, arms, False, printed.all_terms)
+        figures = gather(group)
+        body: Body = []
+        for by, value in dict.fromkeys((row["by"], row["by_value"]) for row in group):
+            found = [
+                row
+                for wanted in BREAKDOWN
+                for row in _figure(
+                    Wanted(f"  {wanted.label}", wanted.parameter, wanted.write, compared=wanted.compared),
+                    figures.get((wanted.parameter, by, value, None, None), {}),
+                    own,
+                )
+            ]
+            named = {wanted.parameter for wanted in BREAKDOWN}
+            for key, cells in figures.items():
+                if key[1:3] == (by, value) and key[0] not in named and key[0] != "teae":
+                    label = "  " + " ".join(filter(None, (_named(key[0], cells), key[4])))
+                    found += _figure(Wanted(label, key[0], _any_value), cells, own)
+            any_event = figures.get(("teae", by, value, None, None), {})
+            found += _figure(Wanted("  any event", "teae", share_and_events), any_event, own)
+            body += [[f"{by.replace('_', ' ')} {value}"], *found] if found else []
+        if body:
+            heading = f"{title}{_basis(group)}  {printed.glyphs.text(context)}".rstrip()
+            lines += ["", printed.glyphs.cut_to(heading, printed.width - 1), *_tables(body, "", own)]
+    return lines
 
 
 def _basis(rows: list[Result]) -> str:
@@ -123,18 +170,27 @@ def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], 
         if printed.overview and not line.overview:
             continue
         cells = figures.get((line.parameter, line.by, line.by_value, None, None), {})
-        body += _figure(line, cells, printed)
+        whole = _figure(line, cells, printed)
+        parts: Body = []
         if line.compared:
             for key, by_period in figures.items():
                 if key[0] == line.parameter and key[1] is None and key[3] is not None:
-                    body += _figure(Wanted(f"  {key[3]}", line.parameter, line.write), by_period, printed)
+                    parts += _figure(Wanted(f"  {key[3]}", line.parameter, line.write), by_period, printed)
+        # A curve has no figure for the whole, only for its days.
+        body += [*(whole or ([[line.label]] if parts else [])), *parts]
     if not printed.overview:
         body += _others(figures, wanted, printed)
     if any(key[0] == "events_per_1000_doses" for key in figures):
         body += _per_1000(figures, printed)
     terms, left_out = _terms(rows, figures, printed)
     lines = _tables([*body, *terms], counted, printed)
-    for sentence in (*_confirmatory(rows), *_uneven(rows), *not_assessable_sentences(rows, wanted, printed.arms)):
+    contrasts = [] if printed.overview else contrast_sentences(rows)
+    for sentence in (
+        *contrasts,
+        *_confirmatory(rows),
+        *_uneven(rows),
+        *not_assessable_sentences(rows, wanted, printed.arms),
+    ):
         lines += paragraph(sentence, printed.glyphs, printed.width)
     if left_out:
         lines += paragraph(
@@ -202,7 +258,7 @@ def _others(figures: dict[Key, dict[str, Cell]], wanted: tuple[Wanted, ...], pri
     for (parameter, by, by_value, period, term), cells in figures.items():
         if term is not None or period is not None or (parameter, by, by_value) in named or parameter == "teae":
             continue
-        if by is None and parameter in own:
+        if (by is None and parameter in own) or by in ON_REQUEST:
             continue
         label = f"{by}: {by_value}" if by else _named(parameter, cells)
         body += _figure(Wanted(label, parameter, _any_value), cells, printed)

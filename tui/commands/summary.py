@@ -43,6 +43,14 @@ def summary(
         ),
     ] = None,
     population: Annotated[str | None, typer.Option(help="Only results of this population.", show_default=False)] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Only figures broken down by this: firmware, lot, model, device_class, dose_size, wear_month, "
+            "algorithm_version, alarm, inclusion, ...",
+            show_default=False,
+        ),
+    ] = None,
     all_terms: AllOption = False,
     study: StudyOption = None,
     json: JsonOption = False,
@@ -50,6 +58,8 @@ def summary(
     unblinded: UnblindedOption = False,
 ) -> int:
     """Print dose accuracy, compliance, adverse events, enrolment and exposure by arm.
+
+    --by prints one breakdown, the rows of the macro of the same name: FROM dose_accuracy(by := 'firmware').
 
     --json prints the rows of the table `result`.
 
@@ -63,10 +73,12 @@ def summary(
     with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
         rows = read_rows(reader) if cutoff is None else compute_rows(opened, reader, cutoff.date(), unblinded=unblinded)
         rows = _chosen(rows, family, population)
+        if by is not None:
+            rows = _broken_down(rows, by)
         if json:
             write_json({**reader.facts.to_json(), "rows": rows})
         else:
-            print_summary(reader, rows, overview=family is None, all_terms=all_terms)
+            print_summary(reader, rows, overview=family is None, all_terms=all_terms, by=by)
     return 0
 
 
@@ -119,3 +131,14 @@ def _chosen(rows: list[dict[str, Any]], family: Family | None, population: str |
             there = f"There are: {', '.join(known)}." if known else "This release has no such results."
             raise UsageProblem(f"No result is for a population {population}.", remedy=there, population=population)
     return rows
+
+
+def _broken_down(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    from store.errors import UsageProblem
+
+    known = sorted({row["by"] for row in rows if row["by"] is not None})
+    chosen = [row for row in rows if row["by"] == by]
+    if not chosen:
+        there = f"There are: {', '.join(known)}." if known else "Nothing here is broken down."
+        raise UsageProblem(f"Nothing is broken down by {by}.", remedy=there, by=by)
+    return chosen
