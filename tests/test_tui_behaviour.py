@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tui_driver import Driver, drive
 from tui_release import subject_id
 
-from tui.desk import ExportRefused, ExportWish
+from tui.desk import ExportRefused, ExportWish, PastExports
 
 
 def row_under_cursor(lines: list[str]) -> str:
@@ -265,6 +266,48 @@ def test_exports_are_written_by_what_the_app_was_given(tmp_path: Path, monkeypat
         assert driver.app.last_export == Path("other")
 
     drive(script, exporter=exporter)
+
+
+def test_the_view_is_exported_in_two_keys_and_identity_is_one_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[ExportWish] = []
+
+    def exporter(wish: ExportWish) -> str:
+        asked.append(wish)
+        return "written"
+
+    async def script(driver: Driver) -> None:
+        await driver.press("x", "enter")
+        lines = await driver.press("i")
+        assert any(line.startswith(" Identity    as-is   [deidentified]") for line in lines)
+        await driver.press("enter")
+        assert [wish.identity for wish in asked] == ["as-is", "deidentified"]
+        assert [wish.target.name for wish in asked] == ["patients-release7.csv", "patients-release7-deid.csv"]
+
+    drive(script, exporter=exporter)
+
+
+def test_past_exports_are_listed_and_made_again() -> None:
+    row = ("12", "2026-11-27", "doses", "de-id.", "38,940", "0123abcd", "changed", "d\x1b[31m.csv")
+    again: list[str] = []
+
+    def make(number: str) -> str:
+        again.append(number)
+        return "made again"
+
+    async def script(driver: Driver) -> None:
+        driver.app.desk = replace(driver.app.desk, past_exports=PastExports(lambda: [row], make))
+        lines = await driver.press("6", "tab")
+        assert any("12  " in line and "changed" in line for line in lines)
+        assert any(line.startswith(" Command    dosetrail export again 12") for line in lines)
+        lines = await driver.press("enter")
+        assert again == ["12"] and lines[-2].startswith(" made again")
+        lines = await driver.press("tab")
+        assert any("All results" in line for line in lines)
+
+    drive(script, exporter=lambda wish: "written")
 
 
 @pytest.mark.parametrize(

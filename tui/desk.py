@@ -10,6 +10,10 @@ from typing import Any
 from tui.glyphs import Glyphs
 from tui.pages import Pages
 
+AS_IS, DEIDENTIFIED = "as-is", "deidentified"
+IDENTITIES = (AS_IS, DEIDENTIFIED)
+"""How subjects appear in an export."""
+
 
 @dataclass(frozen=True)
 class ExportWish:
@@ -22,12 +26,24 @@ class ExportWish:
     target: Path
     filter: str = ""
     """Words of the patients' filter line; empty for all of them."""
+    identity: str = AS_IS
+    """One of IDENTITIES."""
 
 
 Exporter = Callable[[ExportWish], str]
 """Writes an export and returns a sentence that says what was written where.
 
 Raises ExportRefused, or OSError when the file cannot be written."""
+
+
+@dataclass(frozen=True)
+class PastExports:
+    """What the ledger knows of exports. Both raise ExportRefused."""
+
+    read: Callable[[], list[tuple[str, ...]]]
+    """Rows of number, day, what, identity, rows, checksum, state of the file, file; the newest first."""
+    again: Callable[[str], str]
+    """Writes the export with this number again; returns what to say."""
 
 
 class ExportRefused(Exception):
@@ -66,6 +82,9 @@ class Desk:
     """None: queries are shown and not worked on."""
     trouble: str = ""
     """Why what was done since the release is not shown; empty when it is."""
+
+    past_exports: PastExports | None = None
+    """None: exports that were made are not listed."""
 
     @property
     def release_label(self) -> str:

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from tui.export_rows import Rows
     from tui.reading import Reader
 
-AS_IS, DEIDENTIFIED = "as-is", "deidentified"
-IDENTITIES = (AS_IS, DEIDENTIFIED)
-
 NEVER = {
     "audit-trail": "it says who did what to which record",
     "ledger": "it says who did what to which record",

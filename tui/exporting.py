@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui.export_identity import AS_IS, DEIDENTIFIED, deidentified_rows
+from tui.desk import AS_IS, DEIDENTIFIED
+from tui.export_identity import deidentified_rows
 
 if TYPE_CHECKING:
     from analysis.exports import ExportFile, Origin
@@ -77,7 +78,9 @@ def exporter_for(study: Study, *, unblinded: bool) -> Exporter:
 
     def write(wish: ExportWish) -> str:
         format = {"md": "markdown"}.get(wish.format, wish.format)
-        request = ExportRequest(wish.what, format, wish.target, wish.filter, unblinded=unblinded)
+        request = ExportRequest(
+            wish.what, format, wish.target, wish.filter, unblinded=unblinded, identity=wish.identity
+        )
         try:
             return sentence(write_export_files(study, request))
         except DosetrailError as error:

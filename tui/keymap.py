@@ -55,6 +55,9 @@ LISTS = (
     Key(("r",), "r", "reset", "reset", "Forget filter and sort order", 6),
 )
 
+EXPORT = Key(("x",), "x", "export", "export", "Export this list; Enter writes it", 5)
+EXPORT_ALL = Key(("x",), "x", "export", "export", "Export all rows of this place; Enter writes them", 7)
+
 STEPS = (
     Key(("a",), "a", "answer", "answer", "Answer the query: 1-4 for a standard answer, or type one", 1),
     Key(("c",), "c", "close", "close", "Close the query with a reason", 3),
@@ -80,12 +83,23 @@ SCREENS: dict[str, tuple[Key, ...]] = {
     "patients": (
         Key(("enter",), "Enter", "open", "open", "Open the patient", 1),
         *LISTS,
-        Key(("x",), "x", "export", "export", "Export this list", 5),
+        EXPORT,
         *MOVING,
     ),
     "worklist": (Key(("enter",), "Enter", "open", "open", "Show the item in full", 1), *STEPS, *LISTS, *MOVING),
-    "queries": (Key(("enter",), "Enter", "open", "open", "Show the query in full", 1), *STEPS, *LISTS, *MOVING),
-    "quarantine": (Key(("enter",), "Enter", "open", "open", "Show its first row in full", 1), *LISTS, *MOVING),
+    "queries": (
+        Key(("enter",), "Enter", "open", "open", "Show the query in full", 1),
+        *STEPS,
+        *LISTS,
+        EXPORT_ALL,
+        *MOVING,
+    ),
+    "quarantine": (
+        Key(("enter",), "Enter", "open", "open", "Show its first row in full", 1),
+        *LISTS,
+        EXPORT_ALL,
+        *MOVING,
+    ),
     "patient": (
         Key(("enter",), "Enter", "open", "record", "Show all fields of the row and where it came from", 2),
         Key(("tab",), "Tab", "next_tab", "next tab", "Next tab", 1),
@@ -116,12 +130,16 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("tab",), "Tab", "next_tab", "files/quarantine", "Files, or rows in quarantine", 2),
         Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Files, or rows in quarantine", 0),
         *LISTS,
+        EXPORT_ALL,
         *MOVING,
     ),
     "exports": (
         Key(("enter",), "Enter", "write", "write", "Write the export", 1),
         Key(("f",), "f", "format", "format", "Next format", 2),
+        Key(("i",), "i", "identity", "identity", "As is, or de-identified", 2),
         Key(("t",), "t", "target", "path", "Type another path", 3),
+        Key(("tab",), "Tab", "next_tab", "past exports", "Exports that were made, or what can be exported", 3),
+        Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Exports that were made, or what can be exported", 0),
         *MOVING,
     ),
     "help": (

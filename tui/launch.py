@@ -17,7 +17,7 @@ from tui.glyphs import GLYPHS, choose_tier
 from tui.sanitise import printable
 
 if TYPE_CHECKING:
-    from tui.desk import Desk, DeskActions, Exporter
+    from tui.desk import Desk, DeskActions, Exporter, PastExports
     from tui.screens.place import Place
 
 
@@ -51,6 +51,7 @@ def launch(
     glyphs: str | None = None,
     exporter: Exporter | None = None,
     actions: DeskActions | None = None,
+    past_exports: PastExports | None = None,
 ) -> int:
     """Open the app on `release` (a trial.duckdb) of the study folder `study`; return 0 when the user left it.
 
@@ -68,7 +69,7 @@ def launch(
 
     pages = Pages(release)
     try:
-        return _run(Desk(pages, GLYPHS[tier], title, study, exporter, actions))
+        return _run(Desk(pages, GLYPHS[tier], title, study, exporter, actions, past_exports=past_exports))
     finally:
         pages.close()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from store.ledger_chain import LedgerRow
     from store.study import Study
+    from tui.desk import PastExports
     from tui.exporting import Exported
 
 AS_WRITTEN, CHANGED, GONE, UNREADABLE, UNKNOWN = "as written", "changed", "gone", "not readable", "place not recorded"
@@ -98,3 +99,33 @@ def export_again(study: Study, number: str, out: Path | None, *, force: bool) ->
         past.what, past.format, path, as_of=past.release, identity=past.identity, force=force, **past.chosen
     )
     return write_export_files(study, request), past
+
+
+def cells_of(past: PastExport) -> tuple[str, ...]:
+    """An export as the command and the app list it."""
+    identity = "de-id." if past.identity == "deidentified" else "as is"
+    where = past.path.name if past.path else ""
+    day = f"{past.at_utc:%Y-%m-%d}"
+    return (past.number, day, past.what, identity, f"{past.rows:,}", past.sha256[:8], past.state(), where)
+
+
+def past_exports_for(study: Study) -> PastExports:
+    """The app's way to the exports that were made."""
+    from store.errors import DosetrailError
+    from tui.desk import ExportRefused, PastExports
+    from tui.exporting import sentence
+
+    def read() -> list[tuple[str, ...]]:
+        try:
+            return [cells_of(past) for past in read_past_exports(study)]
+        except DosetrailError as error:
+            raise ExportRefused(f"{error.message} {error.remedy}") from error
+
+    def again(number: str) -> str:
+        try:
+            written, past = export_again(study, number, None, force=False)
+        except DosetrailError as error:
+            raise ExportRefused(f"{error.message} {error.remedy}") from error
+        return f"{sentence(written)} Same bytes: {'yes' if written.sha256 == past.sha256 else 'no'}."
+
+    return PastExports(read, again)

@@ -77,6 +77,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
     file = release_file(study, unblinded=unblinded)
     from tui.desk_actions import desk_actions_for
     from tui.exporting import exporter_for
+    from tui.past_exports import past_exports_for
 
     try:
         return launch(
@@ -85,6 +86,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
             title=study_name(study),
             glyphs=glyphs,
             exporter=exporter_for(study, unblinded=unblinded),
+            past_exports=past_exports_for(study),
             actions=desk_actions_for(study),
         )
     except NoTerminal as error:

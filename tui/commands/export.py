@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
-from tui.export_identity import DEIDENTIFIED, IDENTITIES
+from tui.desk import IDENTITIES
 from tui.export_rows import WHAT
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def exports(context: typer.Context, study: StudyOption = None, json: JsonOption 
     Example: dosetrail exports
     """
     from tui.output import write_json, write_lines
-    from tui.past_exports import read_past_exports
+    from tui.past_exports import cells_of, read_past_exports
     from tui.tables import Column, print_table
 
     past = read_past_exports(open_study(context, study))
@@ -147,19 +147,7 @@ def exports(context: typer.Context, study: StudyOption = None, json: JsonOption 
     heads = (Column("no.", ">"), Column("day (UTC)"), Column("what"), Column("identity"), Column("rows", ">"))
     print_table(
         [*heads, Column("sha256"), Column("state"), Column("file", gives_way=True)],
-        (
-            [
-                one.number,
-                f"{one.at_utc:%Y-%m-%d}",
-                one.what,
-                "de-id." if one.identity == DEIDENTIFIED else "as is",
-                f"{one.rows:,}",
-                one.sha256[:8],
-                one.state(),
-                one.path.name if one.path else None,
-            ]
-            for one in past
-        ),
+        (list(cells_of(one)) for one in past),
     )
     return 0
 
