@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from analysis.compliance_days import DayCounts
 from analysis.dose_log import Int32, Int64, Mask, categories, codes, day_number, encoded
 from analysis.dose_tables import EXTRA, HELD, LATE, MISSED, STATUS, TAKEN, UNMONITORED
 
@@ -49,11 +50,14 @@ class ComplianceCell:
         return self.given + self.missed + self.unmonitored
 
 
-def count_doses(matched: pl.DataFrame, course: dict[str, dict[str, Any]]) -> list[ComplianceCell]:
+def count_doses(
+    matched: pl.DataFrame, course: dict[str, dict[str, Any]], days: list[DayCounts] | None = None
+) -> list[ComplianceCell]:
     """Count rows of dose_match (whole subjects) per subject and series, by subject, drug and channel.
 
     ``course``: subject -> course of the subject. Days are dosing days: a day counts when at least one dose was
     expected and all of it was monitored; the doses of the day are those given for its plans plus its extra ones.
+    ``days`` takes the days themselves.
     """
     if not matched.height:
         return []
@@ -68,14 +72,34 @@ def count_doses(matched: pl.DataFrame, course: dict[str, dict[str, Any]]) -> lis
         subject, series, day, status = subject[order], series[order], day[order], status[order]
     names = categories(rows["subject_id"])
     cells: list[ComplianceCell] = []
-    for number, kind, counts in _count(subject, series, day, status, _bounds(course, names, subject)):
+    per_day = _Days(subject, series, day, status)
+    owners = []
+    for number, kind, counts in _count(per_day, _bounds(course, names, subject)):
         drug, channel = divmod(kind, len(channels) + 1)
-        cells.append(
-            ComplianceCell(
-                names[number], drugs[drug - 1] if drug else None, channels[channel - 1] if channel else None, *counts
-            )
+        owner = names[number], drugs[drug - 1] if drug else None, channels[channel - 1] if channel else None
+        owners.append(owner)
+        cells.append(ComplianceCell(*owner, *counts))
+    if days is not None:
+        given = per_day.counts[:, TAKEN] + per_day.counts[:, LATE]
+        others = (per_day.counts[:, which].astype(np.int16) for which in (MISSED, HELD, UNMONITORED, EXTRA))
+        days.append(
+            DayCounts(per_day.heads.tolist(), owners, per_day.day.astype(np.int32), given.astype(np.int16), *others)
         )
     return cells
+
+
+class _Days:
+    """Rows in subject, series and day order, counted by day: counts per status, and where each series begins."""
+
+    def __init__(self, subject: Int32, series: Int32, day: Int64, status: Int64) -> None:
+        new_cell = np.r_[True, (subject[1:] != subject[:-1]) | (series[1:] != series[:-1])]
+        new_day = new_cell | np.r_[True, day[1:] != day[:-1]]
+        first_row = np.flatnonzero(new_day)
+        self.counts: Int64 = np.bincount((np.cumsum(new_day) - 1) * 6 + status, minlength=first_row.size * 6).reshape(
+            -1, 6
+        )
+        self.day, self.subject, self.series = day[first_row], subject[first_row], series[first_row]
+        self.heads = np.flatnonzero(new_cell[first_row])
 
 
 def _unsorted(subject: Int32, series: Int32, day: Int64) -> bool:
@@ -100,17 +124,9 @@ def _bounds(course: dict[str, dict[str, Any]], names: list[str], subject: Int32)
     return bounds
 
 
-def _count(
-    subject: Int32, series: Int32, day: Int64, status: Int64, bounds: Int64
-) -> list[tuple[int, int, tuple[int, ...]]]:
+def _count(days: _Days, bounds: Int64) -> list[tuple[int, int, tuple[int, ...]]]:
     """(subject, series, counts in the order of ComplianceCell) of a block of whole subjects."""
-    new_cell = np.r_[True, (subject[1:] != subject[:-1]) | (series[1:] != series[:-1])]
-    new_day = new_cell | np.r_[True, day[1:] != day[:-1]]
-    day_of_row = np.cumsum(new_day) - 1
-    first_row = np.flatnonzero(new_day)
-    per_day = np.bincount(day_of_row * 6 + status, minlength=first_row.size * 6).reshape(-1, 6)
-    date, who = day[first_row], subject[first_row]
-    cell_of_day = np.flatnonzero(new_cell[first_row])
+    per_day, date, who, cell_of_day = days.counts, days.day, days.subject, days.heads
     first, last, until = bounds[who].T
     given = per_day[:, TAKEN] + per_day[:, LATE]
     expected = given + per_day[:, MISSED]
@@ -135,8 +151,7 @@ def _count(
         total(ones, counted & (doses >= expected)),
         total(ones, counted & (doses == expected)),
     ]
-    heads = first_row[cell_of_day]
     return [
         (int(number), int(kind), tuple(int(value) for value in values))
-        for number, kind, *values in zip(subject[heads], series[heads], *columns, strict=True)
+        for number, kind, *values in zip(who[cell_of_day], days.series[cell_of_day], *columns, strict=True)
     ]

@@ -16,6 +16,7 @@ import polars as pl
 from analysis.accuracy_cells import TraitsOfPart, count_by_traits
 from analysis.compliance_cells import MATCH_COLUMNS as COMPLIANCE_COLUMNS
 from analysis.compliance_cells import ComplianceCell, count_doses
+from analysis.compliance_days import DayCounts
 from analysis.dose_log import DoseLog, Int32, categories, codes, encoded
 from analysis.dose_pairs import MATCH_COLUMNS, PAIRS, DoseRows, PairCounts, SubjectFacts, logged_rows
 from analysis.dose_traits import DeviceFacts
@@ -32,6 +33,8 @@ class DoseCounts:
 
     compliance: list[ComplianceCell] = field(default_factory=list)
     pairs: dict[str, PairCounts] = field(default_factory=dict)
+    days: list[DayCounts] = field(default_factory=list)
+    """Doses by dosing day, in parts of whole subjects."""
 
     @property
     def evaluable_for_compliance(self) -> set[str]:
@@ -68,7 +71,7 @@ class DoseCounter:
 
     def add(self, matched: pl.DataFrame, log: DoseLog) -> None:
         """Take in rows of dose_match and the part of the log with the same subjects."""
-        self._counts.compliance += count_doses(matched, self._course)
+        self._counts.compliance += count_doses(matched, self._course, self._counts.days)
         doses = matched.select(MATCH_COLUMNS).filter(matched["source_id"].is_not_null())
         parts = TraitsOfPart(log, self._devices)
         if doses.height:

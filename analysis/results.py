@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 
 from analysis.accuracy_by import compute_accuracy_by
+from analysis.adherence_course import compute_adherence_course
 from analysis.adverse_events import compute_adverse_events
 from analysis.arms import StudyView, arm_column, study_view
 from analysis.clock_time import CorrectedFrames
@@ -30,6 +31,7 @@ FAMILIES = (
     compute_accuracy,
     compute_accuracy_by,
     compute_compliance,
+    compute_adherence_course,
     compute_device_measures,
     compute_adverse_events,
 )

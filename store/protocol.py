@@ -114,6 +114,8 @@ class Drug(Model):
     concentration: Decimal | None = None
     concentration_unit: str | None = None
     channel: str | None = None
+    acts_h: Annotated[float, Field(gt=0)] | None = None
+    """Hours a dose acts (its forgiveness); therapeutic coverage is reported only where it is stated."""
     also_named: tuple[str, ...] = ()
     """Other names of the drug in files (PLACEBO in a blinded trial)."""
 

@@ -65,3 +65,9 @@ def contrast_sentences(rows: list[Result]) -> list[str]:
         if found:
             sentences.append(f"{words}: {'; '.join(found)}.")
     return sentences
+
+
+def estimand_sentences(rows: list[Result]) -> list[str]:
+    """The estimand of compliance, once."""
+    said = [row["method"] for row in rows if row["parameter"] == "estimand" and row["method"]]
+    return [f"Estimand: {said[0]}."] if said else []

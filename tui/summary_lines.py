@@ -188,6 +188,8 @@ ENROLMENT = (
     Wanted("screen failures", "screen_failures", count),
     Wanted("randomised", "randomised", count),
     Wanted("treated", "treated", count),
+    Wanted("initiated of enrolled", "initiation", share, overview=False),
+    Wanted("  days to it: median", "time_to_initiation", number("median"), overview=False),
     Wanted("completed", "disposition", share, by="study participation", by_value="COMPLETED"),
     Wanted("died", "died", count),
     Wanted("ongoing", "ongoing", count),
@@ -232,6 +234,13 @@ COMPLIANCE = (
     Wanted("extra doses", "extra_doses", count, overview=False),
     Wanted("held doses", "held_doses", count, overview=False),
     Wanted("unmonitored doses", "unmonitored_doses", share, overview=False),
+    Wanted("with a drug holiday", "subjects_with_drug_holiday", share, overview=False),
+    Wanted("persistent, %", "persistent", curve("kaplan_meier", 100.0), overview=False, compared=True),
+    Wanted("median persistence, d", "persistence", number("median"), overview=False),
+    Wanted("PDC: mean", "pdc", number("mean_of_subjects"), overview=False),
+    Wanted("MPR: mean", "mpr", number("mean_of_subjects"), overview=False),
+    *(Wanted(f"CMA{n}: mean", f"cma{n}", number("mean_of_subjects"), overview=False) for n in range(1, 10)),
+    Wanted("therapeutic coverage", "therapeutic_coverage", number("mean_of_subjects"), overview=False),
 )
 DEVICE_ACCURACY = (
     Wanted("bolus error, %: mean (sd)", "bolus_error_pct", mean_and_sd),
@@ -343,7 +352,17 @@ BREAKDOWN = (
 )
 """Lines under each value of a breakdown that was asked for."""
 
-ON_REQUEST = ("device_class", "model", "firmware", "lot", "algorithm_version", "wear_month", "dose_size", "alarm")
+ON_REQUEST = (
+    "device_class",
+    "model",
+    "firmware",
+    "lot",
+    "algorithm_version",
+    "wear_month",
+    "dose_size",
+    "alarm",
+    "week",
+)
 """Breakdowns printed only when asked for by name (--by); doses without alarm also stand beside all doses."""
 
 FAMILIES: dict[str, tuple[str, str, tuple[Wanted, ...]]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tui.glyphs import Glyphs
 from tui.output import glyphs_for, page_width, paragraph, write_lines
-from tui.summary_inclusion import contrast_sentences, inclusion_sentences, without_breakdowns
+from tui.summary_inclusion import contrast_sentences, estimand_sentences, inclusion_sentences, without_breakdowns
 from tui.summary_lines import (
     BREAKDOWN,
     FAMILIES,
@@ -184,7 +184,7 @@ def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], 
         body += _per_1000(figures, printed)
     terms, left_out = _terms(rows, figures, printed)
     lines = _tables([*body, *terms], counted, printed)
-    contrasts = [] if printed.overview else contrast_sentences(rows)
+    contrasts = [] if printed.overview else [*contrast_sentences(rows), *estimand_sentences(rows)]
     for sentence in (
         *contrasts,
         *_confirmatory(rows),
