@@ -1,8 +1,11 @@
 """Rows of a subject need a consent on their day: without it they wait in quarantine and are never analysed.
 
-A subject whose consent forms were received (table consent) has consented from the day a form was signed to the day it
-was withdrawn; a withdrawal with effect ``keep`` ends nothing. A subject without any form is not judged here: enrolment
-lists may state a consent date, which a check looks at. Adverse events are kept whatever the consent says.
+A subject whose consent forms were received (table consent) has consented from the day a form was signed to the first
+withdrawal after it, whichever form the withdrawal names: who stops, stops for every version, until a later form is
+signed. A form signed on the day another one is withdrawn replaces it. A withdrawal without an effect is a stop; one
+with effect ``keep`` ends nothing. A withdrawal before which no signing is known ends a consent of unknown beginning.
+A subject without any form is not judged here: enrolment lists may state a consent date, which a check looks at.
+Adverse events are kept whatever the consent says.
 """
 
 from __future__ import annotations
@@ -32,14 +35,27 @@ BEFORE, AFTER = "before_consent", "after_withdrawal"
 
 
 def create_consent_spans(con: duckdb.DuckDBPyConnection) -> None:
-    """Temporary table ``consent_span(subject_id, first_day, last_day)``; an open end is in the year 9999."""
+    """Temporary table ``consent_span(subject_id, first_day, last_day)``; an open end is in the year 9999, an unknown
+    beginning in the year 1."""
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE consent_span AS
-        SELECT subject_id, signed_date AS first_day,
-            CASE WHEN withdrawn_date IS NOT NULL AND coalesce(effect, 'stop') <> 'keep' THEN withdrawn_date
-                ELSE DATE '9999-12-31' END AS last_day
-        FROM consent WHERE signed_date IS NOT NULL
+        WITH withdrawal AS (
+            SELECT subject_id, signed_date, withdrawn_date FROM consent
+            WHERE withdrawn_date IS NOT NULL AND coalesce(effect, 'stop') <> 'keep'
+        )
+        SELECT f.subject_id, f.signed_date AS first_day,
+            coalesce(min(w.withdrawn_date), DATE '9999-12-31') AS last_day
+        FROM consent f LEFT JOIN withdrawal w ON w.subject_id = f.subject_id
+            AND (w.withdrawn_date > f.signed_date
+                OR w.withdrawn_date = f.signed_date AND coalesce(w.signed_date, f.signed_date) = f.signed_date)
+        WHERE f.signed_date IS NOT NULL
+        GROUP BY f.subject_id, f.signed_date
+        UNION ALL
+        SELECT w.subject_id, DATE '0001-01-01', min(w.withdrawn_date)
+        FROM withdrawal w
+        WHERE NOT EXISTS (FROM consent f WHERE f.subject_id = w.subject_id AND f.signed_date <= w.withdrawn_date)
+        GROUP BY w.subject_id
         """
     )
 

@@ -83,7 +83,30 @@ def test_rows_wait_for_the_form_and_are_taken_up(study: Study, tmp_path: Path) -
     assert rebuild(study, compare=True).same
 
 
-def test_a_withdrawal_that_keeps_the_data_ends_nothing(study: Study, tmp_path: Path) -> None:
-    (tmp_path / "forms.csv").write_text(f"{FORMS}S2,1,2026-02-01,2026-03-05,keep\n")
-    add(study.root, tmp_path, "forms.csv", code=0)
-    assert doses(study) == {"S1": 10, "S2": 10, "S3": 10}
+CASES = {
+    "the newer version withdrawn": ("N,1,2026-02-01,,\nN,2,2026-03-04,2026-03-07,stop", 7),
+    "a withdrawal on a row of its own": ("N,1,2026-02-01,,\nN,2,,2026-03-07,stop", 7),
+    "a withdrawn form with no day of signing": ("N,1,,2026-03-07,stop", 7),
+    "a withdrawal without an effect": ("N,1,2026-02-01,2026-03-07,", 7),
+    "a form replaced on the day": ("N,1,2026-02-01,2026-03-05,stop\nN,2,2026-03-05,,", 10),
+    "withdrawn, and again after a new form": ("N,1,2026-02-01,2026-03-05,stop\nN,2,2026-03-08,2026-03-09,stop", 7),
+    "signed and withdrawn on one day": ("N,1,2026-03-03,2026-03-03,stop", 1),
+    "a withdrawal that keeps the data": ("N,1,2026-02-01,2026-03-05,keep", 10),
+}
+"""Forms of a subject N, and how many of its doses of 1 to 10 March they cover."""
+
+
+def test_who_stops_stops_for_every_version_until_a_later_form(study: Study, tmp_path: Path) -> None:
+    names = {f"N{number}": case for number, case in enumerate(CASES.values(), 1)}
+    people = [*(f"S{n},01,A,P{n}" for n in (1, 2, 3)), *(f"{name},01,A,Q{name}" for name in names)]
+    rows = [f"{name},Q{name},2026-03-{day:02d} 08:00,5" for name in names for day in range(1, 11)]
+    forms = [line.replace("N,", f"{name},", 1) for name, (text, _) in names.items() for line in text.splitlines()]
+    (tmp_path / "more.csv").write_text("\n".join(["subject_id,site_id,arm_code,device_id", *people]) + "\n")
+    (tmp_path / "pens2.csv").write_text("\n".join(["subject_id,device_id,start_local,delivered_amount", *rows]) + "\n")
+    (tmp_path / "forms.csv").write_text(FORMS + "\n".join(forms) + "\n")
+    add(study.root, tmp_path, "more.csv", "pens2.csv", "forms.csv", code=3)
+    kept = doses(study)
+    assert {case: kept[name] for case, name in zip(CASES, names, strict=True)} == {
+        case: count for case, (_, count) in CASES.items()
+    }
+    assert sum(count for _, _, count in waiting(study)) == sum(10 - count for _, count in CASES.values())
