@@ -85,7 +85,7 @@ def _subject(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     )
 
 
-def _adverse_event(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
+def _partial(frame: pl.DataFrame, day: dt.date) -> pl.DataFrame:
     """Events that can have started by the day: a partial start counts from its first possible day."""
     start = pl.col("start_text")
     length = start.str.len_chars()
@@ -117,7 +117,16 @@ _RULES: dict[str, _Rule] = {
     "planned_dose_recorded": _Rule(("planned_at",), _until("planned_at")),
     "prescription": _Rule(("start_at",), _open_ended("start_at", "end_at", clip=False)),
     "exposure": _Rule(("start_date",), _open_ended("start_date", "end_date", clip=True)),
-    "adverse_event": _Rule(("start_text",), _adverse_event),
+    "adverse_event": _Rule(("start_text",), _partial),
+    "device_deficiency": _Rule(("start_text",), _partial),
+    "finding_about": _Rule(("finding_date",), _until("finding_date")),
+    "consent": _Rule(("signed_date",), _open_ended("signed_date", "withdrawn_date", clip=False)),
+    "accountability": _Rule(("action_date",), _until("action_date")),
+    "observation": _Rule(("observed_at",), _until("observed_at")),
+    "recommendation": _Rule(("recommended_at",), _until("recommended_at")),
+    "reservoir_fill": _Rule(("filled_at",), _until("filled_at")),
+    "reference_measurement": _Rule(("measured_at",), _until("measured_at")),
+    "control_total": _Rule(("total_date",), _until("total_date")),
     "disposition": _Rule(("disposition_date",), _until("disposition_date")),
     "deviation": _Rule(("start_date",), _until("start_date")),
     "visit": _Rule(("start_date",), _until("start_date")),

@@ -24,6 +24,7 @@ from importers.base import Importer, Parsed, ReadContext, Recognised, SourceFile
 from importers.confinement import MEMORY, allowed_seconds
 from importers.reading_child import FRAME
 from importers.registry import FORMATS
+from store.errors import IntegrityFailure
 
 STAGED_MODULES = ("dose_log", "tabular", "redcap", "odm", "edc_forms", "layout_rows")
 """Modules whose importers stage rows in the connection of the run."""
@@ -88,7 +89,14 @@ class _Child:
             request["protocol"] = self._protocol = context.protocol
         body = pickle.dumps(request)
         if self.measures is None:
-            self.measures = json.loads(self._receive(time.monotonic() + 120)[0])
+            try:
+                self.measures = json.loads(self._receive(time.monotonic() + 120)[0])
+            except (EOFError, TimeoutError) as error:
+                raise IntegrityFailure(
+                    "The process that reads files did not start: this installation of dosetrail is damaged.",
+                    effect="No file was read, nothing was changed.",
+                    remedy="Install dosetrail again into an environment of its own.",
+                ) from error
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(FRAME.pack(len(body)) + body)

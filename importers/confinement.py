@@ -13,6 +13,7 @@ import os
 import platform
 import resource
 import struct
+import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
@@ -85,6 +86,8 @@ def _landlock(libc: ctypes.CDLL, packages: Iterable[Path]) -> bool:
     try:
         names = ("stdlib", "platstdlib", "purelib", "platlib")
         code = {sysconfig.get_path(name) for name in names} | {sysconfig.get_config_var("LIBDIR") or ""}
+        # An environment may see the packages of another one.
+        code |= {entry for entry in sys.path if os.path.basename(entry) in ("site-packages", "dist-packages")}
         system = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/proc", "/sys/devices")
         for folder in {*code, *system, *map(str, packages)}:
             _allow(libc, ruleset, folder, _READ_FILE | _READ_DIR | _EXECUTE)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
+from store.cuts import NAME_CUT
 from store.device_actions import Assignment, Return, read_assignments
 from store.errors import IntegrityFailure
 from store.ledger_chain import LedgerRow
@@ -25,7 +26,7 @@ RECORD_PROTOCOL = "record_protocol"
 MAKE_RELEASE = "make_release"
 RESTORE_RELEASE = "restore_release"
 
-NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export")
+NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export", NAME_CUT)
 """Actions after which a release would be the same again."""
 
 APPROVE_LAYOUT = "approve_layout"

@@ -23,6 +23,7 @@ from tui.commands import assemble
 
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
+    "cut",
     "undo",
     "layouts",
     "undo-import",
@@ -106,7 +107,13 @@ def test_version(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["nonsense"], ["summary", "--nonsense"], ["summary", "nonsense"], ["patient"], ["summary", "--cutoff", "soon"]],
+    [
+        ["nonsense"],
+        ["summary", "--nonsense"],
+        ["summary", "nonsense"],
+        ["patient"],
+        ["summary", "--cutoff", "2014-02-30"],
+    ],
 )
 def test_usage_mistakes_are_three_lines_and_code_2(words: list[str], capsys: Capture) -> None:
     assert run(words) == 2

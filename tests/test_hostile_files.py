@@ -118,6 +118,7 @@ def test_a_reader_that_breaks_or_dies_costs_its_file_only(tmp_path: Path) -> Non
 def test_a_reader_killed_by_a_limit_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(apart._Child):
         def ask(self, *arguments):  # type: ignore[no-untyped-def]
+            self.measures = []  # it had started
             self._process.kill()
             return super().ask(*arguments)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tui.export_rows import Rows
     from tui.reading import Reader
 
-RECORDED = ("filter", "population", "subject", "through", "smallest_cell", "unblinded")
+RECORDED = ("filter", "population", "subject", "through", "smallest_cell", "unblinded", "cutoff")
 """What an entry of the ledger says beside what, format and identity, so that the export can be made again."""
 
 SMALLEST_CELL = 5
@@ -41,6 +41,7 @@ class ExportRequest:
     filter: str = ""
     population: str | None = None
     as_of: int | None = None
+    cutoff: str | None = None
     unblinded: bool = False
     force: bool = False
     identity: str = AS_IS
@@ -96,13 +97,17 @@ def write_export_files(study: Study, request: ExportRequest) -> Exported:
     from analysis.identity import Pseudonyms
     from store.errors import UsageProblem
     from store.identity_key import read_identity_key
+    from tui.cutoffs import find_cut
     from tui.export_rows import SEVERAL, Chosen, arm_frame, read_rows, require_population
     from tui.reading import open_release
 
     _check(request)
     names = Pseudonyms(read_identity_key(study)) if request.identity == DEIDENTIFIED else None
     chosen = Chosen(request.filter, request.population, request.subject, request.through, request.unblinded)
-    with open_release(study, unblinded=request.unblinded, as_of=request.as_of) as reader:
+    if request.cutoff is not None:
+        # The day, not its name: the name may be taken back, and the file has to come out the same.
+        request = replace(request, cutoff=find_cut(study, request.cutoff).day.isoformat())
+    with open_release(study, unblinded=request.unblinded, as_of=request.as_of, cutoff=request.cutoff) as reader:
         rows: Rows = read_rows(study, reader, request.what, chosen)
         if names is not None:
             rows = deidentified_rows(reader, request.what, rows, names, request.smallest_cell)
@@ -197,6 +202,8 @@ def command_line(study: Study, request: ExportRequest, release: int) -> str:
     if hidden:
         words += ["--identity", DEIDENTIFIED, "--smallest-cell", str(request.smallest_cell)]
     words += ["--as-of", str(release)]
+    if request.cutoff is not None:
+        words += ["--cutoff", request.cutoff]
     if request.unblinded:
         words.append("--unblinded")
     return shlex.join([*words, "--out", "FILE" if hidden else request.out.name])

@@ -9,20 +9,24 @@ blinded release withholds reads NULL.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from store.errors import IntegrityFailure, NotAllowed, UsageProblem
 from store.study import Release, Study
+from tui.cutoffs import find_cut, recorded_protocol
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+    from store.cuts import Cut
+    from store.protocol import Protocol
     from tui.pages import Source
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -52,6 +56,8 @@ class ReleaseFacts:
     blinding: str
     """open; blinded (arms and amounts withheld); unblinded (the other file of a blinded trial)."""
     data_cut: date | None
+    cut_name: str | None
+    """The name under which the cut was asked for."""
     built_utc: datetime
     program_version: str
     protocol_sha256: str
@@ -62,7 +68,9 @@ class ReleaseFacts:
 
     @property
     def data_cut_words(self) -> str:
-        return self.data_cut.isoformat() if self.data_cut else "all data"
+        if self.data_cut is None:
+            return "all data"
+        return f"{self.data_cut} ({self.cut_name})" if self.cut_name else self.data_cut.isoformat()
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -71,6 +79,7 @@ class ReleaseFacts:
             "ledger_head": self.ledger_head,
             "blinding": self.blinding,
             "data_cut": self.data_cut,
+            "cut_name": self.cut_name,
         }
 
 
@@ -185,12 +194,19 @@ def _earlier(study: Study, current: Release, number: int) -> Release:
 
 
 @contextmanager
-def open_release(study: Study, *, unblinded: bool = False, as_of: int | None = None) -> Iterator[Reader]:
-    """The current release of `study`, or release `as_of`. Raises UsageProblem, NotAllowed,
-    IntegrityFailure.
+def open_release(
+    study: Study, *, unblinded: bool = False, as_of: int | None = None, cutoff: str | None = None
+) -> Iterator[Reader]:
+    """The current release of `study`, or release `as_of`; with `cutoff` (a day or the name of a cut), as if nothing had
+    happened after it. Raises UsageProblem, NotAllowed, IntegrityFailure.
     """
     file = release_file(study, unblinded=unblinded, as_of=as_of)
-    with open_release_file(file, name=study_name(study), title=study_title(study), unblinded=unblinded) as reader:
+    cut = None if cutoff is None else find_cut(study, cutoff)
+    name, title = study_name(study), study_title(study)
+    protocol_of = partial(recorded_protocol, study)
+    with open_release_file(
+        file, name=name, title=title, unblinded=unblinded, cut=cut, protocol_of=protocol_of
+    ) as reader:
         committed = _commit(study, reader.facts.release)
         if committed is not None:
             reader.facts = replace(reader.facts, ledger_head=committed)
@@ -211,16 +227,47 @@ def _commit(study: Study, number: int) -> str | None:
 
 
 @contextmanager
-def open_release_file(file: Path, *, name: str, title: str = "", unblinded: bool = False) -> Iterator[Reader]:
-    """The release in `file`, as `study` and `title`."""
-    con = _attached(file, "release")
+def open_release_file(
+    file: Path,
+    *,
+    name: str,
+    title: str = "",
+    unblinded: bool = False,
+    cut: Cut | None = None,
+    protocol_of: Callable[[str], Protocol] | None = None,
+) -> Iterator[Reader]:
+    """The release in `file`, as `study` and `title`; cut, with the protocol of a hash, where `cut` is given."""
+    con = _attached(file, "release" if cut is None else "stored")
     try:
-        _make_views(con, file)
+        if cut is not None and protocol_of is not None:
+            _cut(con, file, cut, protocol_of)
+        _make_views(con, file, "release")
         con.execute("SET enable_external_access = false")
         con.execute("SET lock_configuration = true")
-        yield Reader(con, _read_facts(con, name, title, unblinded), file)
+        facts = _read_facts(con, name, title, unblinded)
+        yield Reader(con, facts if cut is None else replace(facts, data_cut=cut.day, cut_name=cut.name), file)
     finally:
         con.close()
+
+
+def _cut(con: duckdb.DuckDBPyConnection, file: Path, cut: Cut, protocol_of: Callable[[str], Protocol]) -> None:
+    """Put the cut release in the place of the stored one."""
+    from tui.cut_release import attach_cut_release
+
+    con.execute("CREATE SCHEMA whole")
+    con.execute("USE memory.whole")
+    _make_views(con, file, "stored")
+    facts = _read_facts(con, "", "", False)
+    if facts.blinded:
+        raise UsageProblem(
+            "A blinded release holds pooled figures at its own data cut; others need the arms.",
+            effect="Nothing was read or changed.",
+            remedy="Set data_cut in protocol.toml for the next release, or ask the unblinded role (--unblinded).",
+        )
+    attach_cut_release(con, "memory.whole", protocol_of(facts.protocol_sha256), cut.day)
+    con.execute("USE memory.main")
+    con.execute("DROP SCHEMA memory.whole CASCADE")
+    con.execute("DETACH stored")
 
 
 def open_for_queries(file: Path) -> duckdb.DuckDBPyConnection:
@@ -290,13 +337,15 @@ def _unreadable(file: Path) -> IntegrityFailure:
     )
 
 
-def _make_views(con: duckdb.DuckDBPyConnection, file: Path) -> None:
+def _make_views(con: duckdb.DuckDBPyConnection, file: Path, database: str) -> None:
+    """A view of each canonical table with every column, in the current schema."""
     from store.tables import TABLES
     from store.vocabulary import VOCABULARIES
 
     held: dict[str, set[str]] = {}
     for table, column in con.execute(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'release' AND schema_name = 'main'"
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ? AND schema_name = 'main'",
+        [database],
     ).fetchall():
         held.setdefault(table, set()).add(column)
     if "build_info" not in held or "result" not in held:
@@ -307,7 +356,7 @@ def _make_views(con: duckdb.DuckDBPyConnection, file: Path) -> None:
             kind = "VARCHAR" if column.type in VOCABULARIES else column.type
             present = column.name in held.get(name, ())
             columns.append(f'"{column.name}"' if present else f'NULL::{kind} AS "{column.name}"')
-        rows = f"FROM release.main.{name}" if name in held else "WHERE false"
+        rows = f"FROM {database}.main.{name}" if name in held else "WHERE false"
         con.execute(f"CREATE VIEW {name} AS SELECT {', '.join(columns)} {rows}")
 
 
@@ -325,6 +374,7 @@ def _read_facts(con: duckdb.DuckDBPyConnection, name: str, title: str, unblinded
         ledger_head=f"{head}@{seq}",
         blinding="unblinded" if unblinded else str(state),
         data_cut=cut,
+        cut_name=None,
         built_utc=built,
         program_version=program,
         protocol_sha256=protocol,

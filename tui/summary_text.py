@@ -418,8 +418,7 @@ def _with_arms(label: str, of_arms: set[str], arms: list[str]) -> str:
 
 def _footer(reader: Reader, rows: list[Result]) -> str:
     facts = reader.facts
-    cuts = {row["data_cut"] for row in rows if row["data_cut"]}
-    cut = f"data cut {max(cuts)}" if cuts else "all data"
+    cut = f"{'data cut ' if facts.data_cut else ''}{facts.data_cut_words}"
     levels = sorted({row["level"] for row in rows if row["level"] is not None and row["lower"] is not None})
     intervals = f" Intervals: {', '.join(f'{100 * level:g} %' for level in levels)}." if levels else ""
     compared = any(row["comparator"] for row in rows)

@@ -8,6 +8,7 @@ import typer
 
 from tui.commands import (
     app,
+    cut,
     data,
     demo,
     device,
@@ -49,6 +50,7 @@ def assemble() -> typer.Typer:
         ("export", export.export, "Write CSV, Excel, Parquet, JSON, Markdown or HTML."),
         ("exports", export.exports, "Exports that were made."),
         ("report", report.report, "Write what a sponsor reads, as HTML or Markdown."),
+        ("cut", cut.cut, "Name a data cut."),
         ("sql", sql.sql, "Ask the release a question, read-only."),
         ("tui", app.tui, "Open the full-screen app."),
         ("init", protocol.init, "Make a study."),

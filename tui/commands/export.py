@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
-from tui.desk import IDENTITIES
+from tui.commands.options import AsOfOption, CutoffOption, JsonOption, StudyOption, UnblindedOption, open_study
 from tui.export_rows import WHAT
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def export(
     study: StudyOption = None,
     json: JsonOption = False,
     as_of: AsOfOption = None,
+    cutoff: CutoffOption = None,
     unblinded: UnblindedOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that holds something else.")] = False,
 ) -> int:
@@ -69,6 +69,7 @@ def export(
     Example: dosetrail export summary --format xlsx --out summary.xlsx
     """
     from store.errors import UsageProblem
+    from tui.desk import IDENTITIES
     from tui.exporting import ExportRequest, sentence, write_export_files
     from tui.output import write_json, write_paragraph
 
@@ -88,6 +89,7 @@ def export(
         filter=filter,
         population=population,
         as_of=as_of,
+        cutoff=cutoff,
         unblinded=unblinded,
         force=force,
         identity=identity,

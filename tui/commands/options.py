@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 
 STUDY_VARIABLE = "DOSETRAIL_STUDY"
 
+
+def _checked_cutoff(text: str | None) -> str | None:
+    """A mistyped day is a mistake of usage, whatever the study."""
+    if text is not None:
+        from store.errors import UsageProblem
+        from tui.cutoffs import check_cutoff
+
+        try:
+            check_cutoff(text)
+        except UsageProblem as error:
+            raise typer.BadParameter(error.message) from error
+    return text
+
+
 StudyOption = Annotated[
     Path | None,
     typer.Option(
@@ -31,6 +45,16 @@ UnblindedOption = Annotated[
 AsOfOption = Annotated[
     int | None,
     typer.Option("--as-of", metavar="RELEASE", help="Read an earlier release by its number.", show_default=False),
+]
+CutoffOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cutoff",
+        metavar="DATE|NAME",
+        callback=_checked_cutoff,
+        help="Events up to this day (site's time) or named cut, everything computed anew.",
+        show_default=False,
+    ),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Every row, not only the first ones.")]
 

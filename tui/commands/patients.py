@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AllOption, AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study, study_word
+from tui.commands.options import (
+    AllOption,
+    AsOfOption,
+    CutoffOption,
+    JsonOption,
+    StudyOption,
+    UnblindedOption,
+    open_study,
+    study_word,
+)
 
 if TYPE_CHECKING:
     from tui.pages import Source
@@ -31,6 +40,7 @@ def patients(
     study: StudyOption = None,
     json: JsonOption = False,
     as_of: AsOfOption = None,
+    cutoff: CutoffOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """List patients: status, study day, doses taken in % of those expected, adverse events, last dose.
@@ -39,7 +49,7 @@ def patients(
     """
     from tui.reading import open_release
 
-    with open_release(open_study(context, study), unblinded=unblinded, as_of=as_of) as reader:
+    with open_release(open_study(context, study), unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
         rows = patient_rows(reader, filter)
         screened = reader.rows("SELECT count(*) FROM subject")[0][0]
         if json:
@@ -88,8 +98,8 @@ def footer(reader: Reader) -> str:
     """Release, data cut and state of blinding in one sentence."""
     facts = reader.facts
     state = "" if facts.blinding == "open" else f", {facts.blinding}"
-    cut = f"data cut {facts.data_cut}" if facts.data_cut else "all data"
-    return f"Release {facts.release}{state}, {cut}."
+    cut = "data cut " if facts.data_cut else ""
+    return f"Release {facts.release}{state}, {cut}{facts.data_cut_words}."
 
 
 def patient(
@@ -99,6 +109,7 @@ def patient(
     json: JsonOption = False,
     all_rows: AllOption = False,
     as_of: AsOfOption = None,
+    cutoff: CutoffOption = None,
     unblinded: UnblindedOption = False,
 ) -> int:
     """Show one patient: overview, doses, adverse events and devices, each row with its file and line.
@@ -110,7 +121,7 @@ def patient(
     from tui.reading import open_release
 
     opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
+    with open_release(opened, unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
         listed = reader.records(f"SELECT * EXCLUDE (arm_shown) FROM ({PATIENTS.sql}) WHERE subject = ?", [subject])
         if not listed:
             raise UsageProblem(

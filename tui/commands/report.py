@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import AsOfOption, CutoffOption, JsonOption, StudyOption, UnblindedOption, open_study
+
+if TYPE_CHECKING:
+    from tui.reading import ReleaseFacts
 
 
 def report(
@@ -16,6 +19,7 @@ def report(
     study: StudyOption = None,
     json: JsonOption = False,
     as_of: AsOfOption = None,
+    cutoff: CutoffOption = None,
     unblinded: UnblindedOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that holds something else.")] = False,
 ) -> int:
@@ -36,7 +40,7 @@ def report(
     if suffix not in (".html", ".htm", ".md"):
         raise UsageProblem(f"{out.name} is neither .html nor .md.", remedy="Name the file report.html or report.md.")
     opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
+    with open_release(opened, unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
         rows = read_rows(reader)
         facts = reader.facts
         sections = read_sections(reader, rows)
@@ -44,9 +48,9 @@ def report(
     origin = [
         ("release", f"{facts.release}{'' if facts.blinding == 'open' else ', ' + facts.blinding}"),
         ("ledger head", facts.ledger_head),
-        ("data cut", str(facts.data_cut or "all data")),
+        ("data cut", facts.data_cut_words),
         ("program", f"dosetrail {facts.program_version}"),
-        ("made again by", f"dosetrail report --as-of {facts.release}{' --unblinded' if unblinded else ''} --out FILE"),
+        ("made again by", _command(facts, cutoff is not None, unblinded=unblinded)),
     ]
     write = markdown_report if suffix == ".md" else html_report
     text = write(title, origin, sections)
@@ -61,3 +65,9 @@ def report(
     else:
         write_paragraph(f"{out}: {len(sections)} sections from release {facts.release}.")
     return 0
+
+
+def _command(facts: ReleaseFacts, cut: bool, *, unblinded: bool) -> str:
+    words = ["dosetrail report --as-of", str(facts.release)]
+    words += ["--cutoff", str(facts.data_cut)] if cut else []
+    return " ".join([*words, *(["--unblinded"] if unblinded else []), "--out FILE"])

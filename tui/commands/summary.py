@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AllOption, AsOfOption, JsonOption, StudyOption, UnblindedOption, open_study
+from tui.commands.options import (
+    AllOption,
+    AsOfOption,
+    CutoffOption,
+    JsonOption,
+    StudyOption,
+    UnblindedOption,
+    open_study,
+)
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    from store.protocol import Protocol
-    from store.study import Study
     from tui.reading import Reader
 
 
@@ -33,15 +36,7 @@ def summary(
     family: Annotated[
         Family | None, typer.Argument(help="One family of results; without it all of them.", show_default=False)
     ] = None,
-    cutoff: Annotated[
-        datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"],
-            metavar="DATE",
-            help="Events up to this day (site's time), computed anew.",
-            show_default=False,
-        ),
-    ] = None,
+    cutoff: CutoffOption = None,
     population: Annotated[str | None, typer.Option(help="Only results of this population.", show_default=False)] = None,
     by: Annotated[
         str | None,
@@ -70,8 +65,8 @@ def summary(
     from tui.summary_text import print_summary
 
     opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded, as_of=as_of) as reader:
-        rows = read_rows(reader) if cutoff is None else compute_rows(opened, reader, cutoff.date(), unblinded=unblinded)
+    with open_release(opened, unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
+        rows = read_rows(reader)
         rows = _chosen(rows, family, population)
         if by is not None:
             rows = _broken_down(rows, by)
@@ -85,38 +80,6 @@ def summary(
 def read_rows(reader: Reader) -> list[dict[str, Any]]:
     """All rows of `result` in their stored order."""
     return reader.records("SELECT * FROM result")
-
-
-def compute_rows(study: Study, reader: Reader, cutoff: date, *, unblinded: bool) -> list[dict[str, Any]]:
-    """The results as they would be with another data cut; nothing is stored."""
-    from store.errors import UsageProblem
-
-    if reader.facts.blinded:
-        raise UsageProblem(
-            "A blinded release holds pooled figures at its own data cut; others need the arms.",
-            remedy="Set data_cut in protocol.toml for the next release, or ask the unblinded role (--unblinded).",
-        )
-    from analysis.derive import derive_study
-    from analysis.frames import DerivedFrames
-    from analysis.results import compute_results
-    from store.release_frames import read_frames
-
-    protocol = _recorded_protocol(study, reader.facts.protocol_sha256)
-    stored = read_frames(reader.con)
-    derived = derive_study(stored, protocol, cutoff)
-    return compute_results(DerivedFrames(stored, derived), protocol, cutoff).to_dicts()
-
-
-def _recorded_protocol(study: Study, sha256: str) -> Protocol:
-    """The protocol the release was made with: what is in the folder may have been edited since."""
-    from store.protocol_file import load_protocol, parse_protocol
-    from store.sources import SourceArchive
-
-    recorded = load_protocol(study.protocol_path)
-    if recorded.sha256 != sha256:
-        with SourceArchive(study).open(sha256) as stream:
-            recorded = parse_protocol(stream.read().decode(), study.protocol_path)
-    return recorded.protocol
 
 
 def _chosen(rows: list[dict[str, Any]], family: Family | None, population: str | None) -> list[dict[str, Any]]:
