@@ -5,6 +5,10 @@ and one shift in every export made with a key, so exports can be joined and leng
 subject lose their dates. Text is kept only in columns declared here as coded; every other text column is left out, so
 that a column nobody thought of leaks nothing.
 
+A shift is worth nothing where the true day can be told. So dates that were completed (a shifted "first of the month"
+gives the shift away) are left out with the lengths of time counted from them; so are times in UTC (beside local ones
+they show the change to summer time) and the times at which people and imports did their work, the same for everybody.
+
 This is pseudonymisation, not anonymity: a rare course of doses or events can still point at a person.
 """
 
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,8 +70,34 @@ TYPED = frozenset(("term",))
 RARE = ("race", "ethnicity", "country", "RACE", "ETHNIC", "COUNTRY")
 """What describes a subject: a value that fewer subjects than the smallest cell share is left out."""
 
-LEFT_OUT = frozenset(("line", "part", "row_id", "planned_no_source", "device_seq", "from_seq", "to_seq", "fold"))
-"""Numbers that lead back to a file or a device's own counter."""
+LEFT_OUT = frozenset(
+    ("line", "part", "row_id", "planned_no_source", "device_seq", "from_seq", "to_seq", "fold")
+    + ("due_date", "data_cut", "utc_offset_min", "offset_source", "time_anchor", "clock_correction_s")
+)
+"""What leads back to a file, a device's own counter, the study's calendar, or the rules of a time zone."""
+
+UTC = "_utc"
+"""Ending of the columns that hold moments in UTC: of the study's work, or beside a local time."""
+
+COMPLETED: Mapping[str, tuple[str, ...]] = {
+    "start_imputed": ("start_date", "study_day"),
+    "end_imputed": ("end_date",),
+    "ASTDTF": ("ASTDT", "ASTDY", "ADURN"),
+    "AENDTF": ("AENDT", "AENDY", "ADURN"),
+}
+"""A flag of a completed date -> the date, and what is counted from it."""
+
+VAGUE: Mapping[str, tuple[str, ...]] = {
+    "start_precision": ("start_local", "end_local"),
+    "planned_precision": ("planned_at",),
+}
+"""A precision -> the times that are completed where it is a month or a year."""
+
+TIME_TEXTS = ("start_text", "end_text", "reported_text")
+"""Text columns of dates as recorded, beside those of SDTM (names ending in DTC)."""
+
+FULL_TIME = r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?)?"
+"""A complete date, with a time or without: what can be shifted."""
 
 
 class Pseudonyms:
@@ -96,18 +126,19 @@ class Pseudonyms:
 def deidentify(frame: pl.DataFrame, names: Pseudonyms, smallest: int) -> pl.DataFrame:
     """Rows of subjects, devices or sites without what tells who they are; rows in the order of the pseudonyms.
 
-    Subject, site and device become pseudonyms; dates move by the subject's shift and are NULL without a subject; ages
-    from 90 on are 90; coded text stays; other text, files and lines are left out. A race, ethnic group or country of
-    fewer than `smallest` subjects is NULL.
+    Subject, site and device become pseudonyms; dates move by the subject's shift and are left out without a subject;
+    completed dates and times in UTC are left out; ages from 90 on are 90; coded text stays; other text, files and lines
+    are left out. A race, ethnic group or country of fewer than `smallest` subjects is NULL.
     """
     import polars as pl
 
+    frame = _without_completed(frame)
     subject = next((name for name in SUBJECT if name in frame.columns), None)
     columns: list[pl.Series] = []
     shift = _shifts(frame[subject], names) if subject else None
     for column in frame:
         name, kind = column.name, column.dtype
-        if name in LEFT_OUT:
+        if name in LEFT_OUT or name.endswith(UTC):
             continue
         if name == subject:
             columns.append(_renamed(column, names, "SUBJ"))
@@ -120,6 +151,8 @@ def deidentify(frame: pl.DataFrame, names: Pseudonyms, smallest: int) -> pl.Data
         elif kind in (pl.Date,) or isinstance(kind, pl.Datetime):
             if shift is not None:
                 columns.append((column - shift).cast(kind).alias(name))
+        elif shift is not None and (name in TIME_TEXTS or name.endswith("DTC")):
+            columns.append(_moved(column, shift))
         elif isinstance(kind, pl.String):
             if name in CODED and name not in TYPED:
                 columns.append(_common(column, frame[subject], smallest) if subject and name in RARE else column)
@@ -148,6 +181,30 @@ def _keys(column: pl.Series, subject: pl.Series | None, names: Pseudonyms) -> pl
         for owner, value in zip(owners, column.to_list(), strict=True)
     ]
     return pl.Series(column.name, made, pl.String)
+
+
+def _without_completed(frame: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    flags = [(flag, pl.col(flag).is_not_null()) for flag in COMPLETED if flag in frame.columns]
+    flags += [(name, pl.col(name).cast(pl.String).is_in(("month", "year"))) for name in VAGUE if name in frame.columns]
+    for flag, completed in flags:
+        counted = [name for name in {**COMPLETED, **VAGUE}[flag] if name in frame.columns]
+        frame = frame.with_columns(
+            pl.when(~completed.fill_null(False)).then(pl.col(name)).alias(name) for name in counted
+        )
+    return frame
+
+
+def _moved(column: pl.Series, shift: pl.Series) -> pl.Series:
+    """Text of complete dates, moved; NULL for others."""
+    import polars as pl
+
+    frame = pl.DataFrame([column.alias("text"), shift.alias("shift")])
+    day = pl.col("text").str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False) - pl.col("shift")
+    moved = day.dt.strftime("%Y-%m-%d") + pl.col("text").str.slice(10)
+    full = pl.col("text").str.contains(f"^{FULL_TIME}$")
+    return frame.select(pl.when(full).then(moved).alias(column.name)).to_series()
 
 
 def _shifts(subject: pl.Series, names: Pseudonyms) -> pl.Series:

@@ -4,7 +4,8 @@ A figure is small when it is about more than none and fewer than `smallest` subj
 leaves, is (counts of doses and days, which exceed the number of subjects, are judged by their subjects alone). With a
 small figure all arms, comparisons and statistics of the same question go, since one arm could be had by subtraction
 from the pooled figure; and a lone suppressed value of a breakdown, or term of an organ class, takes the next smallest
-with it (complementary suppression; Hundepool et al., Statistical Disclosure Control, 2012, chapter 4).
+with it, and further ones until what is suppressed together is not small either (complementary suppression; Hundepool et
+al., Statistical Disclosure Control, 2012, chapter 4). A smallest or largest value is always one subject's own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _QUESTION = (
 )  # fmt: skip
 _BREAKDOWN = tuple(name for name in _QUESTION if name != "by_value")
 _CLASS = tuple(name for name in _QUESTION if name not in ("term", "by_value"))
+EXTREMES = ("min", "max")
+"""Statistics that are the value of one subject."""
 _IDENTIFIER = ("site", "lot", "serial", "device", "subject", "kit", "udi")
 """Breakdowns whose values are identifiers."""
 
@@ -38,8 +41,8 @@ def suppress_small_cells(rows: Sequence[Result], smallest: int, screened: int) -
         for key, same in questions.items()
         if any(_is_small(row, smallest, screened) for row in same) or not _has_counts(same)
     }
-    small |= _complements(questions, small, _BREAKDOWN, "by_value")
-    small |= _complements(questions, small, _CLASS, "term")
+    small |= _complements(questions, small, _BREAKDOWN, "by_value", smallest)
+    small |= _complements(questions, small, _CLASS, "term", smallest)
     sentence = f"suppressed: fewer than {smallest} subjects, or could be had by subtraction"
     made = []
     for row in rows:
@@ -52,6 +55,8 @@ def suppress_small_cells(rows: Sequence[Result], smallest: int, screened: int) -
                 copy["term"] = "(rare term)"
             if copy["by_value"] is not None:
                 copy["by_value"] = "(rare value)"
+        elif copy["statistic"] in EXTREMES and copy["value"] is not None:
+            copy.update(dict.fromkeys(BLANKED), not_assessable="suppressed: the value of one subject")
         made.append(copy)
     return made
 
@@ -77,23 +82,31 @@ def _is_small(row: Result, smallest: int, screened: int) -> bool:
 
 
 def _complements(
-    questions: dict[tuple[Any, ...], list[Result]], small: set[tuple[Any, ...]], group: Sequence[str], member: str
+    questions: dict[tuple[Any, ...], list[Result]],
+    small: set[tuple[Any, ...]],
+    group: Sequence[str],
+    member: str,
+    smallest: int,
 ) -> set[tuple[Any, ...]]:
-    """The next smallest of every group in which one member alone is suppressed."""
+    """The next smallest of every group in which one member alone is suppressed, or all suppressed ones are few."""
     groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for key, same in questions.items():
         if same[0][member] is not None and (member != "term" or same[0]["soc"] is not None):
             groups.setdefault(_key(same[0], group), []).append(key)
     found = set()
     for members in groups.values():
-        if sum(key in small for key in members) == 1:
-            others = sorted((_size(questions[key]), str(key), key) for key in members if key not in small)
-            if others:
-                found.add(others[0][2])
+        gone = [_size(questions[key]) for key in members if key in small]
+        others = sorted((_size(questions[key]), str(key), key) for key in members if key not in small)
+        for size, _, key in others:
+            if not gone or (len(gone) > 1 and sum(gone) >= smallest):
+                break
+            if size > 0:
+                gone.append(size)
+                found.add(key)
     return found
 
 
 def _size(rows: Sequence[Result]) -> float:
-    return min(
-        (row[name] for row in rows for name in ("subjects", "numerator") if row[name] is not None), default=float("inf")
-    )
+    """Of the arm with the fewest, but not none."""
+    counts = (row[name] for row in rows for name in ("subjects", "numerator"))
+    return min((count for count in counts if count), default=0)

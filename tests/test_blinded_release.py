@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 from as_user import needs_root, open_folder
 from small_release import make_release_file
@@ -21,6 +24,8 @@ from store.blinding import SUPPRESS_UNDER, WITHHELD_SOURCE, Withheld, write_blin
 from store.inference import Inference
 from store.study import Study
 from store.tables import TABLES
+from tui.cli import run
+from tui.export_rows import NAMED
 from tui.pipeline import import_paths, make_release
 from tui.rebuilding import rebuild
 from tui.report import ImportReport
@@ -367,6 +372,32 @@ def test_no_command_of_a_blinded_user_prints_a_canary(open_folder: Path) -> None
     assert failed == {}
     told = {line: told_in(json.dumps(output)) for line, output in printed.items()}
     assert {line: found for line, found in told.items() if found} == {}
+
+
+def test_no_export_of_the_blinded_release_tells_an_arm(canaries: Made, tmp_path: Path) -> None:
+    """Every export there is, each with its data dictionary, and the whole data set in every format."""
+    subject = query(canaries.trial, "SELECT min(subject_id) FROM subject")[0][0]
+    wanted = [(what, "json", identity) for what in NAMED for identity in ("as-is", "deidentified")]
+    wanted += [("full", "xlsx", "as-is"), ("full", "parquet", "as-is"), ("arm-summary", "html", "as-is")]
+    written = 0
+    for what, format, identity in wanted:
+        out = tmp_path / f"{what}-{identity}.{format}.zip"
+        words = ["export", what, "--format", format, "--identity", identity, "--out", str(out)]
+        words += ["--subject", subject] if what == "patient-profile" else []
+        code = run([*words, "--study", str(canaries.study.root)])
+        assert code in (0, 2), (what, identity)
+        written += code == 0
+    assert written == len(wanted) - 3  # quarantine, files and the audit trail have no de-identified form
+    for path in sorted(tmp_path.iterdir()):
+        content = path.read_bytes()
+        parts = [content]
+        if content[:2] == b"PK":
+            archive = zipfile.ZipFile(path)
+            parts = [name.encode() + archive.read(name) for name in archive.namelist()]
+        for part in parts:
+            if part[:4] == b"PAR1" or b"PAR1" in part[:80]:
+                part = str(pl.read_parquet(io.BytesIO(part[part.index(b"PAR1") :])).to_dicts()).encode()
+            assert told_in(part.decode()) == [], path.name
 
 
 # The rules one by one, on a release made by hand

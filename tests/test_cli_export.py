@@ -7,11 +7,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 from small_release import make_small_study
+from trial_releases import AUTOINJECTOR, release_file
 
 from store.study import Study
 from tui.cli import run
@@ -187,3 +191,48 @@ def test_past_exports_are_listed_proven_and_made_again(study: Study, tmp_path: P
     assert run(["exports", "--study", str(study.root)]) == 0
     assert "as written" in capsys.readouterr().out
     export(study, "again", "99999", code=2)
+
+
+MACHINES = (
+    {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1", "POLARS_MAX_THREADS": "1", "ARROW_NUM_THREADS": "1"},
+    {"TZ": "Asia/Kathmandu", "LC_ALL": "C.utf8", "PYTHONHASHSEED": "2", "POLARS_MAX_THREADS": "5"},
+)
+"""Time zone, locale, hash seed and threads of two machines; DuckDB takes as many threads as it may have processors."""
+
+EXPORTER = """
+import os, sys
+one, root, *outs = sys.argv[1:]
+if one == "one":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from tui.cli import run
+for out in outs:
+    what, identity, format, _ = os.path.basename(out).split(".")
+    if what == "report":
+        assert run(["report", "--study", root, "--out", out]) == 0
+        continue
+    words = ["export", what, "--identity", identity, "--format", format, "--out", out, "--study", root]
+    assert run(words) == 0, words
+"""
+
+
+def test_an_export_is_the_same_bytes_on_every_machine(tmp_path: Path) -> None:
+    """The auto-injector trial by time zone, locale, hash seed and number of threads, one release, one key."""
+    root = release_file(AUTOINJECTOR).parents[1]
+    names = ["full.as-is.parquet.zip", "summary.as-is.xlsx.x", "arm-summary.as-is.markdown.x"]
+    names += ["adae.deidentified.csv.x", "sdtm_ec.as-is.json.x", "report.as-is.x.html"]
+    for place, machine in enumerate(MACHINES):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        command = [sys.executable, "-c", EXPORTER, ("one", "all")[place], str(root), *(str(folder / n) for n in names)]
+        subprocess.run(command, env={**os.environ, **machine}, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    first = sorted(path.name for path in (tmp_path / "0").iterdir())
+    assert len(first) == 3 * len(names) - 2
+    for name in first:
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes(), name
+
+
+def test_every_column_of_a_profile_has_a_meaning(study: Study, tmp_path: Path) -> None:
+    export(study, "patient-profile", "--subject", "S08-003", "--out", str(tmp_path / "p.json"))
+    parts = json.loads((tmp_path / "p.json").read_text())["parts"]
+    assert {"overview", "doses", "adverse_events"} <= {part["name"] for part in parts}
+    assert [column for part in parts for column in part["columns"] if not column["meaning"]] == []

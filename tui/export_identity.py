@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from store.errors import UsageProblem
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from analysis.identity import Pseudonyms
     from tui.export_rows import Rows
     from tui.reading import Reader
@@ -45,6 +48,16 @@ MAY_BE_TYPED = {"adae": ("AEDECOD",)}
 """Columns that hold the reported words where an event is uncoded."""
 
 
+POOLED = ("summary", "arm-summary", "result")
+"""Exports without rows of subjects."""
+
+OF_EVENTS = {
+    "event_dose": ("event_seq", ("onset_date", "last_dose_at", "hours_since_dose")),
+    "adtte": ("SRCSEQC", ("ADT", "AVAL")),
+}
+"""Tables without a flag of completed dates: which event a row is about, and what tells its day."""
+
+
 def deidentified_rows(reader: Reader, what: str, rows: Rows, names: Pseudonyms, smallest: int) -> Rows:
     """The rows without what tells who they are. Raises UsageProblem for what has no such form."""
     import polars as pl
@@ -68,10 +81,13 @@ def deidentified_rows(reader: Reader, what: str, rows: Rows, names: Pseudonyms, 
         if part.name in ("summary", "result"):
             kept = suppress_small_cells(part.frame.to_dicts(), smallest, screened) if "by" in part.frame.columns else []
             frame = pl.DataFrame(kept, schema=part.frame.schema)
+            if what not in POOLED:
+                frame = frame.drop("data_cut", strict=False)
         elif part.name in NO_NEED or what == "dictionary":
             frame = part.frame
         else:
-            frame = deidentify(part.frame.drop(MAY_BE_TYPED.get(part.name, ())), names, smallest)
+            frame = part.frame.drop(MAY_BE_TYPED.get(part.name, ()))
+            frame = deidentify(_without_completed_events(reader, part.name, frame), names, smallest)
         parts.append(Part(part.name, frame, part.columns))
     results = suppress_small_cells(rows.results, smallest, screened) if rows.results else ()
     population = rows.population
@@ -80,3 +96,34 @@ def deidentified_rows(reader: Reader, what: str, rows: Rows, names: Pseudonyms, 
     elif population.startswith("subject "):
         population = "one subject"
     return replace(rows, parts=parts, results=results, population=population)
+
+
+def check_file_name(reader: Reader, name: str) -> None:
+    """Raises UsageProblem for a file named after a subject, a site or a device."""
+    words = "subject_id FROM subject", "site_id FROM site", "device_id FROM device"
+    known = {
+        value for sql in words if reader.table_columns(sql.split()[-1]) for (value,) in reader.rows(f"SELECT {sql}")
+    }
+    found = [one for one in known if one and re.search(rf"(?<![^\W_]){re.escape(one)}(?![^\W_])", name, re.IGNORECASE)]
+    if found:
+        raise UsageProblem(
+            f"The file name holds the identifier {min(found)}.",
+            effect="Nothing was written.",
+            remedy="A de-identified file needs a name without it.",
+        )
+
+
+def _without_completed_events(reader: Reader, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
+    if name not in OF_EVENTS:
+        return frame
+    sequence, told = OF_EVENTS[name]
+    subject = "USUBJID" if "USUBJID" in frame.columns else "subject_id"
+    found = reader.rows("SELECT subject_id, event_seq FROM adverse_event_derived WHERE start_imputed IS NOT NULL")
+    completed = pl.DataFrame(found, schema={subject: pl.String, sequence: pl.String}, orient="row")
+    marked = frame.join(
+        completed.unique().with_columns(completed=True), [subject, sequence], "left", maintain_order="left"
+    )
+    whole = pl.col("completed").is_null()
+    return marked.with_columns(pl.when(whole).then(pl.col(column)).alias(column) for column in told).drop("completed")

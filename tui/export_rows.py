@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from store.errors import UsageProblem
+from tui.export_meanings import PATIENT_MEANINGS, PROFILE_MEANINGS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +43,7 @@ NO_SUBJECTS = ("dictionary", "files", "audit-trail", "full")
 
 PROFILE_TABLES = (
     "subject", "treatment_period", "consent", "disposition", "visit", "deviation", "accountability", "population",
-    "subject_exposure", "subject_adherence", "subject_accuracy", "query", "safety_report",
+    "adverse_event_derived", "subject_exposure", "subject_adherence", "subject_accuracy", "query", "safety_report",
 )  # fmt: skip
 
 
@@ -178,20 +179,6 @@ def arm_frame(rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> tuple[pl.D
     return pl.DataFrame(made, schema=schema), meanings
 
 
-PATIENT_MEANINGS = {
-    "subject": "Subject identifier",
-    "status": "Status from enrolment and disposition",
-    "day": "Study day of the last dose",
-    "comp": "Doses taken, in or out of window, in % of expected doses that were monitored and not withheld",
-    "aes": "Adverse events recorded",
-    "last": "Day of the last dose, else last treatment as recorded",
-    "site": "Site",
-    "arm": "Planned arm, code and name",
-    "ae": "Adverse events: term, severity, seriousness",
-    "device": "Devices assigned",
-}
-
-
 def _matching(words: str) -> str:
     return f"subjects screened that match {words}" if words else EVERYBODY
 
@@ -294,7 +281,7 @@ def _profile(reader: Reader, subject: str) -> Rows:
     for name, source in lists.items():
         shown = reader.open_list(source)
         frame = reader.frame(f"SELECT {literal} AS subject_id, * EXCLUDE (kept_in) FROM {shown} ORDER BY rowid")
-        add(name, frame, {})
+        add(name, frame, PROFILE_MEANINGS)
     for name in PROFILE_TABLES:
         columns = reader.table_columns(name)
         if columns:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui.desk import AS_IS, DEIDENTIFIED
-from tui.export_identity import deidentified_rows
+from tui.export_identity import POOLED, check_file_name, deidentified_rows
 
 if TYPE_CHECKING:
     from analysis.exports import ExportFile, Origin
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from store.study import Study
     from tui.desk import Exporter
     from tui.export_rows import Rows
-    from tui.reading import Reader
+    from tui.reading import Reader, ReleaseFacts
 
 RECORDED = ("filter", "population", "subject", "through", "smallest_cell", "unblinded", "cutoff")
 """What an entry of the ledger says beside what, format and identity, so that the export can be made again."""
@@ -109,7 +109,9 @@ def write_export_files(study: Study, request: ExportRequest) -> Exported:
         request = replace(request, cutoff=find_cut(study, request.cutoff).day.isoformat())
     with open_release(study, unblinded=request.unblinded, as_of=request.as_of, cutoff=request.cutoff) as reader:
         rows: Rows = read_rows(study, reader, request.what, chosen)
+        said = reader.facts.data_cut_words
         if names is not None:
+            check_file_name(reader, request.out.name)
             rows = deidentified_rows(reader, request.what, rows, names, request.smallest_cell)
         if request.what == "arm-summary":
             from analysis.exports import Part
@@ -132,7 +134,7 @@ def write_export_files(study: Study, request: ExportRequest) -> Exported:
     changed = _write_all(files, paths, force=request.force)
     digest = hashlib.sha256(files[0].content).hexdigest()
     height = sum(part.frame.height for part in rows.parts)
-    recorded = _record(study, request, origin, height, digest) if changed else True
+    recorded = _record(study, request, replace(origin, data_cut=said), height, digest) if changed else True
     return Exported(tuple(paths), height, digest, changed, recorded)
 
 
@@ -165,7 +167,7 @@ def _origin(study: Study, reader: Reader, request: ExportRequest, rows: Rows, na
         ledger_head=head,
         blinding=facts.blinding,
         population=rows.population,
-        data_cut=facts.data_cut_words,
+        data_cut=_cut_words(request, facts),
         command=command_line(study, request, facts.release),
         program=f"dosetrail {program_version()}",
         columns=rows.parts[0].columns if len(rows.parts) == 1 else {},
@@ -173,12 +175,18 @@ def _origin(study: Study, reader: Reader, request: ExportRequest, rows: Rows, na
     )
 
 
+def _cut_words(request: ExportRequest, facts: ReleaseFacts) -> str:
+    """The last day of who was followed to the data cut is that day: beside shifted dates it is not said."""
+    hidden = request.identity == DEIDENTIFIED and request.what not in POOLED and facts.data_cut is not None
+    return "a day that the ledger holds" if hidden else facts.data_cut_words
+
+
 def _identity_words(request: ExportRequest, names: Pseudonyms | None) -> str:
     if names is None:
         return "as is"
     return (
-        f"de-identified with key {names.key_id}: subjects re-keyed, dates shifted per subject, device serials and free "
-        f"text left out, cells under {request.smallest_cell} suppressed"
+        f"de-identified with key {names.key_id}: subjects re-keyed, dates shifted per subject, completed dates, device "
+        f"serials and free text left out, cells under {request.smallest_cell} suppressed"
     )
 
 
@@ -203,7 +211,7 @@ def command_line(study: Study, request: ExportRequest, release: int) -> str:
         words += ["--identity", DEIDENTIFIED, "--smallest-cell", str(request.smallest_cell)]
     words += ["--as-of", str(release)]
     if request.cutoff is not None:
-        words += ["--cutoff", request.cutoff]
+        words += ["--cutoff", "DATE" if hidden and request.what not in POOLED else request.cutoff]
     if request.unblinded:
         words.append("--unblinded")
     return shlex.join([*words, "--out", "FILE" if hidden else request.out.name])
