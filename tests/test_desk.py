@@ -329,3 +329,36 @@ def test_quarantine_is_grouped_with_what_takes_it_up(study: Study, tmp_path: Pat
         ("unknown_subject", "S77", 3, "the enrolment of subject S77"),
         ("unassigned_device", "P9", 1, "dosetrail device assign P9 SUBJECT --from DATE --reason ..."),
     ]
+
+
+def test_as_of_shows_what_a_release_knew(study: Study, capsys: Capture, tmp_path: Path) -> None:
+    """A query answered and an event mended after release 1: its lists stay as they were, and so does their export."""
+
+    def export(out: Path) -> None:
+        assert run(["export", "queries", "--as-of", "1", "--out", str(out), "--study", str(study.root)]) == 0
+        capsys.readouterr()
+
+    before = {what: say(study, capsys, what) for what in ("queries", "quarantine")}
+    work = say(study, capsys, "worklist", "--as-of", "1")
+    export(tmp_path / "1.json")
+    [query_id] = {row["query_id"] for row in before["queries"]["rows"] if row["check_id"] == "LOW_AGE"}
+    say(study, capsys, "query", "answer", query_id, "born in 2010, as entered")
+    assert {row["state"] for row in say(study, capsys, "queries")["rows"]} == {"open", "answered"}
+    assert say(study, capsys, "queries", "--as-of", "1") == before["queries"]
+    (tmp_path / "more.csv").write_text((tmp_path / "events.csv").read_text().replace("2026-03-04", "2026-03-08"))
+    write_doses(tmp_path / "pens2.csv", doses("NOBODY", range(3), device="P7"))
+    assert run(["import", "--study", str(study.root), str(tmp_path / "more.csv"), str(tmp_path / "pens2.csv")]) == 3
+    capsys.readouterr()
+    assert say(study, capsys, "quarantine") != before["quarantine"]
+    assert say(study, capsys, "quarantine", "--as-of", "1") == before["quarantine"]
+    assert say(study, capsys, "queries")["rows"] != before["queries"]["rows"]
+    assert say(study, capsys, "queries", "--as-of", "1") == before["queries"]
+    assert say(study, capsys, "worklist", "--as-of", "1") == work
+    (tmp_path / "again").mkdir()
+    again = tmp_path / "again" / "1.json"
+    export(again)
+    assert again.read_bytes() == (tmp_path / "1.json").read_bytes()
+    capsys.readouterr()
+    for what in (("summary",), ("patients",), ("patient", "S1"), ("queries",), ("quarantine",), ("worklist",)):
+        assert run([*what, "--as-of", "9", "--study", str(study.root)]) == 2
+        assert "9" in capsys.readouterr().err

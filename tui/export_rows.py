@@ -57,6 +57,8 @@ class Chosen:
     through: int | None = None
     """Last row of the ledger that counts; None: the newest."""
     unblinded: bool = False
+    as_known: bool = False
+    """An earlier release was asked for: without `through`, the ledger counts as far as that release knows it."""
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,10 @@ def _profile(reader: Reader, subject: str) -> Rows:
     return Rows(parts, f"subject {subject}")
 
 
-def _through(study: Study, chosen: Chosen) -> int:
+def _through(study: Study, reader: Reader, chosen: Chosen) -> int:
     head = study.ledger.head().seq
+    if chosen.through is None and chosen.as_known:
+        return reader.known_to()
     return head if chosen.through is None else min(chosen.through, head)
 
 
@@ -301,7 +305,7 @@ def _queries(study: Study, reader: Reader, chosen: Chosen) -> Rows:
     from tui.patient_rows import PATIENTS
     from tui.query_state import read_queries
 
-    through = _through(study, chosen)
+    through = _through(study, reader, chosen)
     state = read_queries(study, reader, upto=through)
     of = None
     if chosen.filter:
@@ -330,7 +334,7 @@ def _audit_trail(study: Study, reader: Reader, chosen: Chosen) -> Rows:
 
     from store.tables import TABLES
 
-    through = _through(study, chosen)
+    through = _through(study, reader, chosen)
     ledgers = [("ledger", study.ledger.read(upto=through))]
     if chosen.unblinded and study.has_unblinded_ledger:
         ledgers.append(("unblinded", study.unblinded_ledger.read()))

@@ -103,7 +103,8 @@ def write_export_files(study: Study, request: ExportRequest) -> Exported:
 
     _check(request)
     names = Pseudonyms(read_identity_key(study)) if request.identity == DEIDENTIFIED else None
-    chosen = Chosen(request.filter, request.population, request.subject, request.through, request.unblinded)
+    as_known = request.as_of is not None
+    chosen = Chosen(request.filter, request.population, request.subject, request.through, request.unblinded, as_known)
     if request.cutoff is not None:
         # The day, not its name: the name may be taken back, and the file has to come out the same.
         request = replace(request, cutoff=find_cut(study, request.cutoff).day.isoformat())

@@ -100,6 +100,10 @@ class Reader:
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
+    def known_to(self) -> int:
+        """The last row of the ledger that the release knows."""
+        return int(self.rows("SELECT built_from_seq FROM build_info")[0][0])
+
     def frame(self, sql: str) -> pl.DataFrame:
         """All rows as a polars frame."""
         frame: pl.DataFrame = self.con.sql(sql).pl()

@@ -32,13 +32,13 @@ def remedy_of(group: dict[str, Any]) -> str:
     return _REMEDIES.get(group["reason"], "a corrected export of the file").format(about=group["about"] or "?")
 
 
-def read_worklist(study: Study, reader: Reader, now_utc: dt.datetime) -> list[dict[str, Any]]:
+def read_worklist(study: Study, reader: Reader, now_utc: dt.datetime, upto: int | None = None) -> list[dict[str, Any]]:
     """Rows of the macro ``worklist`` at a moment, without queries that were answered or closed since the release and
-    with those raised since; the most urgent first."""
+    with those raised since (to row `upto` of the ledger; None: to its end); the most urgent first."""
     from tui.query_state import read_queries
 
     rows = reader.records("FROM release.worklist(CAST(? AS TIMESTAMP))", [now_utc.isoformat(sep=" ")])
-    state = read_queries(study, reader)
+    state = read_queries(study, reader, upto)
     if not state.pending:
         return rows
     stale = state.pending

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.ledger_chain import Head
@@ -29,8 +29,11 @@ def queries(
     check: Annotated[str | None, typer.Option(metavar="CHECK", help="Of this check.", show_default=False)] = None,
     study: StudyOption = None,
     json: JsonOption = False,
+    as_of: AsOfOption = None,
 ) -> int:
     """List queries, the most urgent first; what is newer than the release is marked with a star.
+
+    With --as-of, the queries as that release knew them.
 
     Example: dosetrail queries --state open
     """
@@ -46,8 +49,8 @@ def queries(
             f"{state} is no state of a query.", remedy=f"States: {', '.join(VOCABULARIES['query_state'])}."
         )
     opened = open_study(context, study)
-    with open_release(opened) as reader:
-        found = read_queries(opened, reader)
+    with open_release(opened, as_of=as_of) as reader:
+        found = read_queries(opened, reader, upto=None if as_of is None else reader.known_to())
         facts = reader.facts
     shown = [
         query

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, open_study
+from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study
 
 if TYPE_CHECKING:
     from store.ledger import Entry
@@ -27,8 +27,11 @@ def worklist(
     at: AtOption = None,
     study: StudyOption = None,
     json: JsonOption = False,
+    as_of: AsOfOption = None,
 ) -> int:
     """List what needs you: queries, safety reports, silent devices, quarantine, visits, low compliance; by time left.
+
+    With --as-of, what that release knew, on the day it was made unless --at says another.
 
     Example: dosetrail worklist --site 701
     """
@@ -38,8 +41,9 @@ def worklist(
     from tui.worklist_rows import read_worklist
 
     opened = open_study(context, study)
-    with open_release(opened) as reader:
-        rows = read_worklist(opened, reader, _moment(at))
+    with open_release(opened, as_of=as_of) as reader:
+        moment = reader.facts.built_utc if as_of is not None and at is None else _moment(at)
+        rows = read_worklist(opened, reader, moment, upto=None if as_of is None else reader.known_to())
         facts = reader.facts
     rows = [row for row in rows if site in (None, row["site_id"])]
     if json:
@@ -55,7 +59,9 @@ def worklist(
     return 0
 
 
-def quarantine(context: typer.Context, study: StudyOption = None, json: JsonOption = False) -> int:
+def quarantine(
+    context: typer.Context, study: StudyOption = None, json: JsonOption = False, as_of: AsOfOption = None
+) -> int:
     """List rows in quarantine grouped by problem, with what would take them up.
 
     Example: dosetrail quarantine
@@ -65,7 +71,7 @@ def quarantine(context: typer.Context, study: StudyOption = None, json: JsonOpti
     from tui.tables import Column, print_table
     from tui.worklist_rows import QUARANTINE_GROUPS, remedy_of
 
-    with open_release(open_study(context, study)) as reader:
+    with open_release(open_study(context, study), as_of=as_of) as reader:
         rows = reader.records(QUARANTINE_GROUPS)
         facts = reader.facts
     for row in rows:
