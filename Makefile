@@ -13,7 +13,7 @@ PACKAGES = analysis importers sample_data store tui
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo app test test-slow soak bench lock clean
+.PHONY: help demo app test test-slow soak fuzz bench lock clean
 
 help:
 	@echo 'make demo       build a demo study from the sample data in ./$(STUDY) and print its summary'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test       style, types, architecture and tests'
 	@echo 'make test-slow  the tests that make test leaves out because they take long'
 	@echo 'make soak       a simulated year of nightly imports'
+	@echo 'make fuzz       thousands of damaged files of every format'
 	@echo 'make bench      import speed as ratios to plain readers of the same files'
 	@echo 'make lock       pin the newest allowed versions again (needs uv)'
 	@echo 'make clean      remove .venv, the demo study and caches'
@@ -71,6 +72,9 @@ test-slow: .venv/tools.stamp
 
 soak: .venv/tools.stamp
 	$(BIN)/pytest -m slow tests/test_nights.py
+
+fuzz: .venv/tools.stamp
+	DOSETRAIL_FUZZ=$(or $(TRIES),300) $(BIN)/pytest -n 2 tests/test_fuzz.py
 
 bench: .venv/tools.stamp
 	$(BIN)/python tests/bench/run.py

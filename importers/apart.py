@@ -24,6 +24,7 @@ from importers.base import Importer, Parsed, ReadContext, Recognised, SourceFile
 from importers.confinement import MEMORY, allowed_seconds
 from importers.reading_child import FRAME
 from importers.registry import FORMATS
+from importers.unfinished import cut_off, whole_lines, with_unfinished
 from store.errors import IntegrityFailure
 
 STAGED_MODULES = ("dose_log", "tabular", "redcap", "odm", "edc_forms", "layout_rows")
@@ -36,6 +37,17 @@ SIZE_LIMIT = 2 << 30
 def parse(importer: Importer, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
     """As ``importer.parse``; raises ``UnreadableFile`` also for a file that exceeds the limits or breaks its reader."""
     check_archive(file.path, file.name)
+    with whole_lines(file, context.con) as (readable, unfinished):
+        if unfinished is None:
+            return _parse(importer, readable, recognised, context)
+        try:
+            parsed = _parse(importer, readable, recognised, context)
+        except UnreadableFile as error:
+            raise cut_off(file.name, unfinished, error) from error
+    return with_unfinished(parsed, unfinished, context.con)
+
+
+def _parse(importer: Importer, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
     staged = type(importer).__module__.rpartition(".")[2] in STAGED_MODULES
     if staged or importer not in FORMATS or not hasattr(os, "memfd_create"):
         return importer.parse(file, recognised, context)

@@ -72,7 +72,10 @@ class DataSet:
 
 
 def level_text(value: str) -> str | None:
-    """Text without padding; blank text is missing."""
+    """Text without padding; blank text is missing. Half a surrogate pair, which no text can hold, becomes a question
+    mark."""
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode()
     return value.strip(" \t\r\n\x00") or None
 
 

@@ -229,7 +229,7 @@ def _data_set_name(members: dict[str, Any]) -> str | None:
 
 def _column_name(column: Any) -> str:
     name = column.get("name") if isinstance(column, dict) else None
-    return name.strip().upper() if isinstance(name, str) else ""
+    return (level_text(name) or "").upper() if isinstance(name, str) else ""
 
 
 def _exported(header: dict[str, Any], name: str) -> tuple[dt.datetime | None, list[str]]:

@@ -220,12 +220,13 @@ class _Diasend:
         found = []
         for line, cells in rows:
             at = self._moment(line, cells[0], "observation")
-            value = read_amount(cells[1])
+            text = cells[1] if len(cells) > 1 else None
+            value = read_amount(text)
             if at is None:
                 continue
             if value is None:
                 self.log.reject(
-                    line, "bad_number", "the glucose value is no number", field="glucose", value=cells[1],
+                    line, "bad_number", "the glucose value is no number", field="glucose", value=text,
                     table="observation", device_id=self.device_id,
                 )  # fmt: skip
                 continue

@@ -184,8 +184,11 @@ def _read_workbook(file: SourceFile, context: ReadContext) -> list[FormTable]:
 def _check_size(file: SourceFile) -> None:
     if not zipfile.is_zipfile(file.path):
         return
-    with zipfile.ZipFile(file.path) as archive:
-        size = sum(part.file_size for part in archive.infolist())
+    try:
+        with zipfile.ZipFile(file.path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UnreadableFile(f"{file.name} is a damaged workbook.", remedy="Export or copy it again.") from error
     if size > UNPACKED_LIMIT:
         raise UnreadableFile(
             f"{file.name} unpacks to {size >> 20} MB; no forms of a study do that.",

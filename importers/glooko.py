@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 from importers.base import HEAD_BYTES, Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
@@ -135,7 +136,7 @@ def _read_zip(data: bytes, log: DeviceLog) -> list[GlookoTable]:
             if table is not None:
                 tables.append(table)
             line += content.count(b"\n") + 1
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UnreadableFile(
             f"The zip is damaged or encrypted ({type(error).__name__}).",
             remedy="Download it again; nothing of it was taken.",

@@ -272,9 +272,15 @@ class Hl7PcdImporter:
     def parse(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> Parsed:
         """Doses, events and orders of one file of messages; raises ``UnreadableFile`` when it holds none."""
         log = DeviceLog(file, recognised, context)
-        messages = read_messages(_text(file.path.read_bytes()))
+        text = _text(file.path.read_bytes())
+        messages = read_messages(text)
         if not messages:
             raise UnreadableFile("The file holds no HL7 message.", remedy="Export it again; nothing of it was taken.")
+        ends = ("\r", "\n", "\x1c")
+        if text.rstrip(" \t\0\x1a")[-1:] not in ends and any(end in text for end in ends):
+            # Every segment ends in a carriage return (a file may have lost all of them): a last one without may lack a
+            # digit of its number.
+            log.reject(messages.pop().line, "unreadable", "the file ends inside this message, which may have been cut")
         pumps = _Pumps(log)
         ordered = [(read_time(_when(message)), message) for message in messages]
         # Ends are matched with the starts before them, in the order of the events and not of the file.

@@ -59,8 +59,6 @@ def read_document(path: Path) -> Any:
 
     Numbers with a decimal point stay text-exact (``decimal.Decimal``).
     """
-    from decimal import Decimal
-
     if path.stat().st_size > DOCUMENT_LIMIT:
         raise UnreadableFile(
             f"The file is one JSON document of more than {DOCUMENT_LIMIT // 1024**2} MB.",
@@ -69,15 +67,34 @@ def read_document(path: Path) -> Any:
     data = path.read_bytes()
     text = data.decode(json.detect_encoding(data), errors="replace").lstrip("\ufeff")
     try:
-        return json.loads(text, parse_float=Decimal)
+        return load_json(text)
     except (ValueError, RecursionError) as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2:
             raise _damaged() from error
     try:
-        return [json.loads(line, parse_float=Decimal) for line in lines]
+        return [load_json(line) for line in lines]
     except (ValueError, RecursionError) as error:
         raise _damaged() from error
+
+
+def load_json(text: str) -> Any:
+    """A JSON text, numbers with a decimal point as ``decimal.Decimal``; half of a surrogate pair, which JSON can spell
+    and no text can hold, becomes a question mark. Raises ``ValueError`` or ``RecursionError``."""
+    from decimal import Decimal
+
+    value = json.loads(text, parse_float=Decimal)
+    return _without_halves(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def _without_halves(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_without_halves(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_halves(name): _without_halves(item) for name, item in value.items()}
+    return value
 
 
 def _damaged() -> UnreadableFile:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from importers.dataset_json import DOCUMENT_LIMIT
-from importers.json_records import head_records, read_records
+from importers.json_records import head_records, load_json, read_records
 from importers.vendor_text import amount_expr, number_expr
 
 if TYPE_CHECKING:
@@ -305,8 +305,8 @@ def _unfolded(value: Any) -> Any:
     """Objects as text become objects again; members of an object that no record has are left out."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except ValueError:
+            return load_json(value)
+        except (ValueError, RecursionError):
             return value
     if isinstance(value, dict):
         return {name: inner for name, inner in value.items() if inner is not None}

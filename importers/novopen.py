@@ -162,7 +162,7 @@ def _from_trace(text: str, name: str, log: DeviceLog, context: ReadContext) -> l
 
 def _from_csv(text: str, log: DeviceLog) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for line, content in enumerate(text.splitlines()[1:], 2):
+    for line, content in enumerate(text.split("\n")[1:], 2):
         if not content.strip():
             continue
         cells = split_line(content, ";")

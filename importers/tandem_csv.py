@@ -86,7 +86,7 @@ def _sections(text: VendorText) -> list[_Section]:
             if kind is not None:
                 starts.append((offset, offset + len(raw) + 1, number, kind, tuple(names)))
         offset += len(raw) + 1
-    ends = [*(start[0] for start in starts[1:]), len(text.data)]
+    ends = [start[0] for start in starts[1:]] + [len(text.data)] * bool(starts)
     return [
         _Section(kind, _with_hidden(names), line + 1, text.data[begin:end])
         for (_, begin, line, kind, names), end in zip(starts, ends, strict=True)

@@ -104,7 +104,9 @@ def decode_text(data: bytes) -> VendorText:
 
 def split_line(text: str, separator: str) -> list[str]:
     """Fields of one line, without blanks around them and without marks that survived in the first."""
-    fields = next(csv.reader([text], delimiter=separator), [])
+    csv.field_size_limit(LINE_LIMIT)
+    # A return inside a line is no line end, and would break the reader off.
+    fields = next(csv.reader([text.replace("\r", " ")], delimiter=separator), [])
     return [value.strip().strip('"\u00ef\u00bb\u00bf\ufeff').strip() for value in fields]
 
 

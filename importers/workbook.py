@@ -79,8 +79,11 @@ def read_sheet(path: Path | bytes, name: str, sheet: str | None) -> Sheet:
 def _check_size(path: Path, name: str) -> None:
     if not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        size = sum(part.file_size for part in archive.infolist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UnreadableFile(f"{name} is a damaged workbook.", remedy="Export or copy it again.") from error
     if size > UNPACKED_LIMIT:
         raise UnreadableFile(
             f"{name} unpacks to {size >> 20} MB; no list of subjects or events does that.",

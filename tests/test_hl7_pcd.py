@@ -46,7 +46,7 @@ def number(name: str, value: str, unit: str = ML, channel: str = "1.1.2") -> str
 
 def read(folder: Path, *messages: str) -> Parsed:
     path = folder / "pump.hl7"
-    path.write_text("\r".join(messages), newline="")
+    path.write_text("\r".join((*messages, "")), newline="")
     return read_log(path, FORMAT)
 
 
@@ -217,3 +217,18 @@ def test_a_change_of_rate_is_a_stop_and_a_start_in_one_second(tmp_path: Path) ->
         found = table(read(tmp_path, *order)).sort("start_local")
         assert found["delivered_duration_s"].to_list() == [3600, 1800]
         assert found["delivered_amount"].to_list() == [Decimal(10), Decimal(4)]
+
+
+def test_a_message_in_which_the_file_ends_waits(tmp_path: Path) -> None:
+    """Without the carriage return that ends a segment, its last number may lack digits."""
+    path = tmp_path / "pump.hl7"
+    start = event("20240501080000+0000", "MDC_EVT_PUMP_DELIV_START", number=1)
+    stop = event(
+        "20240501090000+0000", "MDC_EVT_PUMP_DELIV_STOP", number("0^MDC_VOL_FLUID_DELIV_SEGMENT", "10"), number=2
+    )
+    for end, waiting in (("\r", 0), ("", 1), ("\n", 0)):
+        path.write_text(f"{start}\r{stop}{end}", newline="")
+        parsed = read_log(path, FORMAT)
+        found = [] if parsed.rejected is None else parsed.rejected["message"].to_list()
+        assert len(found) == waiting and parsed.rows_read == 2
+        assert all("ends inside this message" in message for message in found)
