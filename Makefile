@@ -26,7 +26,7 @@ help:
 	@echo 'make lock       pin the newest allowed versions again (needs uv)'
 	@echo 'make clean      remove .venv, the demo study and caches'
 
-# ---- installation: two stamps, so that a demo does not wait for test tools
+# ---- installation: stamps, so that a demo does not wait for test tools
 
 $(BIN)/python:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
@@ -48,6 +48,12 @@ $(BIN)/python:
 	@$(PIP) install --no-build-isolation --use-pep517 --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# DuckDB 1.4 beside DuckDB 2, in an environment of its own: tests open the same release file with both.
+.venv/duckdb14.stamp: requirements-duckdb14.lock | $(BIN)/python
+	@"$(PYTHON)" -m venv .venv/duckdb14
+	@.venv/duckdb14/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-duckdb14.lock
+	@touch $@
+
 # ---- use
 
 demo: .venv/program.stamp
@@ -60,14 +66,14 @@ app: .venv/program.stamp
 
 # ---- proof
 
-test: .venv/tools.stamp
+test: .venv/tools.stamp .venv/duckdb14.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow'
 
-test-slow: .venv/tools.stamp
+test-slow: .venv/tools.stamp .venv/duckdb14.stamp
 	$(BIN)/pytest -m slow
 
 soak: .venv/tools.stamp
@@ -85,12 +91,13 @@ bench: .venv/tools.stamp
 # One version of each package for every Python ('fewest'), so that numbers do not depend on the interpreter;
 # pinned versions stay until they no longer fit or the lock files are deleted.
 LOCK = $(UV) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet pyproject.toml
+    --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 lock:
 	@command -v $(UV) >/dev/null 2>&1 || { echo 'uv is needed to lock: pip install uv'; exit 1; }
-	$(LOCK) --group build --output-file requirements.lock
-	$(LOCK) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group duckdb14 --output-file requirements-duckdb14.lock
 
 clean:
 	rm -rf .venv $(STUDY) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -103,26 +103,60 @@ _WORK = f"""
         CASE i.priority WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, i.what, i.subject_id, i.ref
 """
 
+_MEANINGS = {
+    "device_id": "the device",
+    "device_class": "its class",
+    "subject_id": "the subject, of a device who had it last",
+    "last_utc": "its last data, in UTC (local time where UTC is not known)",
+    "silent_h": "hours since then",
+    "limit_h": "upload interval plus tolerance, in hours",
+    "given": "doses taken, in window or late",
+    "expected": "doses expected",
+    "compliance_on_treatment_share": "given / expected, 0 to 1",
+    "visit_number": "number of the visit in the schedule",
+    "visit": "its name",
+    "planned_date": "its day by the schedule",
+    "first_date": "first day of its window",
+    "last_date": "last day of its window",
+    "overdue": "TRUE: due before today at the site",
+    "what": "query, answer, report, silent, quarantine, compliance or visit",
+    "ref": "what it is about: query, rule/event, device, reason, subject or visit",
+    "site_id": "site of the subject",
+    "problem": "a sentence",
+    "due": "day it is due, NULL where none is set",
+    "days_left": "days from today at the site until then",
+    "priority": "high, medium or low",
+    "rows": "rows it stands for",
+}
+"""Columns of the macros: DuckDB keeps no comment of their columns, so they stand in the comment of the macro."""
+
+
+def _columns(names: str) -> str:
+    return " Columns: " + "; ".join(f"{name}: {_MEANINGS[name]}" for name in names.split())
+
+
 DAY_MACROS: dict[str, tuple[str, str]] = {
     "silent_devices": (
         f"CREATE MACRO silent_devices(now_utc) AS TABLE {_SILENT}",
         "Devices without data for longer than their class's upload interval plus tolerance, at a moment in UTC: "
-        "FROM silent_devices(TIMESTAMP '2026-03-01 06:00')",
+        "FROM silent_devices(TIMESTAMP '2026-03-01 06:00')."
+        + _columns("device_id device_class subject_id last_utc silent_h limit_h"),
     ),
     "below_compliance": (
         f"CREATE MACRO below_compliance() AS TABLE {_BELOW}",
         "Subjects below the compliance threshold: doses taken of those expected over the last 28 monitored days, "
-        "with at least 7 expected",
+        "with at least 7 expected." + _columns("subject_id given expected compliance_on_treatment_share"),
     ),
     "visits_due": (
         f"CREATE MACRO visits_due(now_utc) AS TABLE {_VISITS}",
         "Visits of the schedule that have not taken place and whose window has begun, at a moment in UTC; overdue: "
-        "the window has passed",
+        "the window has passed." + _columns("subject_id visit_number visit planned_date first_date last_date overdue"),
     ),
     "worklist": (
         f"CREATE MACRO worklist(now_utc) AS TABLE {_WORK}",
         "What needs somebody at a moment in UTC: open and answered queries, safety reports, silent devices, rows in "
-        "quarantine, subjects below the compliance threshold, visits; the most urgent first",
+        "quarantine, subjects below the compliance threshold, visits; the most urgent first."
+        + _columns("what ref subject_id site_id problem due overdue days_left priority rows"),
     ),
 }
 """Name -> statement and comment. None calls another: in a file attached beside others it would not be found."""

@@ -83,7 +83,7 @@ SUBJECT_ACCURACY = Table(
         CHANNEL,
         Column("parameter", "VARCHAR", "dose_, delivery_ or programming_conformity", required=True),
         Column("dose_pair", "VARCHAR", "delivered/planned, delivered/programmed, programmed/planned", required=True),
-        Column("doses", "BIGINT", "Doses", required=True, blinding="never"),
+        Column("doses", "BIGINT", "Doses given, in or out of accuracy", required=True, blinding="never"),
         Column(
             "assessable", "BIGINT", "Doses with both amounts on bases that compare", required=True, blinding="never"
         ),

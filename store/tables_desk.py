@@ -21,8 +21,8 @@ STUDY_SETTING = Table(
     "study_setting",
     "Limits of protocol.toml that the definitions in SQL use",
     (
-        Column("name", "VARCHAR", "Name", required=True),
-        Column("value", "DOUBLE", "Value", required=True),
+        Column("name", "VARCHAR", "Name of the limit, with its unit at the end", required=True),
+        Column("value", "DOUBLE", "Its value in that unit", required=True),
     ),
     key=("name",),
     origin="protocol",

@@ -8,7 +8,7 @@ USUBJID = text("USUBJID", "t.subject_id", "Subject identifier")
 
 
 def _domain(code: str) -> ViewColumn:
-    return text("DOMAIN", f"'{code}'", "Domain")
+    return text("DOMAIN", f"'{code}'", "Domain abbreviation")
 
 
 def _moment(column: str, precision: str) -> str:
@@ -168,12 +168,49 @@ SDTM_EX = View(
         text("EXDOSFRQ", "t.frequency", "Dosing frequency"),
         text("EXROUTE", "t.route", "Route"),
         text("EXLOT", "t.lot", "Lot"),
-        text("EPOCH", "t.epoch", "Epoch"),
+        text("EPOCH", "t.epoch", "Epoch of the trial as recorded"),
         text("EXSTDTC", "t.start_date", "First day"),
         text("EXENDTC", "t.end_date", "Last day; NULL is not recorded"),
     ),
     "exposure t",
     "t.subject_id, EXSEQ",
+)
+
+_WORN = """(
+  SELECT w.subject_id, w.device_id, strftime(w.start_local, '%Y-%m-%dT%H:%M:%S') AS started,
+    strftime(w.end_local, '%Y-%m-%dT%H:%M:%S') AS ended, date_diff('second', w.start_local, w.end_local) AS seconds,
+    w.body_site, 'worn' AS basis
+  FROM wear_interval w
+  UNION ALL
+  SELECT a.subject_id, a.device_id, strftime(a.start_date, '%Y-%m-%d'), strftime(a.end_date, '%Y-%m-%d'), NULL, NULL,
+    'assigned'
+  FROM device_assignment a WHERE NOT EXISTS (
+    SELECT 1 FROM wear_interval w WHERE w.subject_id = a.subject_id AND w.device_id = a.device_id)
+) t LEFT JOIN device d ON d.device_id = t.device_id"""
+
+SDTM_DX = View(
+    "sdtm_dx",
+    "Exposure to devices: each interval a device was worn, or of a device without such intervals the days the subject "
+    "had it (SDTM DX)",
+    (
+        STUDYID,
+        _domain("DX"),
+        USUBJID,
+        text("SPDEVID", "t.device_id", "Device"),
+        number(
+            "DXSEQ",
+            "row_number() OVER (PARTITION BY t.subject_id ORDER BY t.started, t.device_id, t.ended)",
+            "Sequence within the subject, in time order",
+        ),
+        text("DXTRT", "coalesce(d.device_type, CAST(d.device_class AS VARCHAR))", "Type of the device, else its class"),
+        text("DXLOC", "t.body_site", "Anatomical site"),
+        text("DXSTDTC", "t.started", "On, or the first day the subject had it; site's local time"),
+        text("DXENDTC", "t.ended", "Off, or the last day the subject had it; NULL is not recorded, or ongoing"),
+        text("DXDUR", "'PT' || t.seconds || 'S'", "Time worn, ISO 8601, by the local clock; NULL where not known"),
+        text("BASIS", "t.basis", "worn or assigned (not an SDTM variable)"),
+    ),
+    _WORN,
+    "t.subject_id, DXSEQ",
 )
 
 SDTM_AE = View(
@@ -221,11 +258,11 @@ SDTM_DS = View(
         text("DSDECOD", "t.decoded", "Controlled term"),
         text("DSCAT", "t.category", "PROTOCOL MILESTONE, DISPOSITION EVENT or OTHER EVENT"),
         text("DSSCAT", "t.scope", "STUDY PARTICIPATION or STUDY TREATMENT; NULL when not stated"),
-        text("EPOCH", "t.epoch", "Epoch"),
+        text("EPOCH", "t.epoch", "Epoch of the trial as recorded"),
         text("DSSTDTC", "t.disposition_date", "Date"),
     ),
     "disposition t",
     "t.subject_id, DSSEQ",
 )
 
-SDTM_VIEWS: tuple[View, ...] = (SDTM_DM, SDTM_DI, SDTM_EC, SDTM_EX, SDTM_AE, SDTM_DS)
+SDTM_VIEWS: tuple[View, ...] = (SDTM_DM, SDTM_DI, SDTM_EC, SDTM_EX, SDTM_DX, SDTM_AE, SDTM_DS)

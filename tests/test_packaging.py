@@ -17,6 +17,8 @@ import pytest
 
 PACKAGES = {"analysis", "importers", "sample_data", "store", "tui"}
 LOCK_FILES = ["requirements.lock", "requirements-dev.lock"]
+OLDER = "requirements-duckdb14.lock"
+"""An older DuckDB alone, to open releases with."""
 
 # Put together from parts, so that this file does not name what it looks for.
 MACHINE_PATHS = [b"/work" + b"/", b"/root" + b"/", b"/opt" + b"/", b"/tmp" + b"/dev"]
@@ -140,12 +142,12 @@ def test_every_imported_package_is_declared_and_locked(repository: Path) -> None
         assert _declared(repository) <= pinned, f"{name} is older than pyproject.toml: make lock"
 
 
-@pytest.mark.parametrize("name", LOCK_FILES)
+@pytest.mark.parametrize("name", [*LOCK_FILES, OLDER])
 def test_lock_pins_by_hash_and_names_no_source(name: str, repository: Path) -> None:
     text = (repository / name).read_text()
     assert not re.search(r"://|file:|@ |^-", text, re.MULTILINE)
     pins = text.replace("\\\n", " ").strip().splitlines()
-    assert len(pins) > 20
+    assert len(pins) > (0 if name == OLDER else 20)
     for pin in pins:
         assert re.match(r"[a-z0-9-]+==[^ ]+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+\s*$", pin), pin
 
