@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def desk_study_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study folder to copy from; made once."""
+    from desk_study import make_desk_study
+
+    return make_desk_study(tmp_path_factory.mktemp("desk"))
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
 

@@ -15,8 +15,12 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pyte
+
+if TYPE_CHECKING:
+    from store.study import Study
 
 QUIET = 0.35
 """Seconds without a byte after which a program has said what it had to say."""
@@ -102,6 +106,10 @@ class PtyScreen:
             pass
         return len(self.sent) - before
 
+    def kill(self, signal_number: int) -> None:
+        """What the terminal's end does to the program: SIGHUP when the line drops."""
+        os.kill(self._process.pid, signal_number)
+
     def finish(self, limit_s: float = 10.0) -> int:
         """Wait for the program to end and return its exit code."""
         deadline = time.monotonic() + limit_s
@@ -137,3 +145,8 @@ def app_command(release: str, glyphs: str = "cp437", title: str = "SDD-204") -> 
         f"sys.exit(launch(Path('.'), Path({release!r}), title={title!r}, glyphs={glyphs!r}))"
     )
     return [sys.executable, "-c", program]
+
+
+def study_command(study: Study, *words: str) -> list[str]:
+    """The program as installed, on a study; without words it opens the app."""
+    return [sys.executable, "-m", "tui.cli", "--study", str(study.root), *words]

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from desk_study import copy_desk_study, drive, rows_of
 from studies import query, trial_file
 from tui_driver import Driver
 
-from store.study import Study, open_study
-from tui.app import DosetrailApp
-from tui.cli import run
-from tui.desk import Desk
-from tui.desk_actions import desk_actions_for
-from tui.glyphs import GLYPHS
-from tui.launch import first_place
-from tui.pages import Pages
+from store.study import Study
 from tui.query_state import record_step
 
 pytestmark = pytest.mark.xdist_group("tui_desk")
 
-PROTOCOL = """\
-[study]
-id = "DESK"
-[[site]]
-id = "01"
-time_zone = "Europe/Berlin"
-[[arm]]
-code = "A"
-[[source]]
-name = "pens"
-pattern = "pens*.csv"
-format = "dose_log"
-constants = { kind = "injection", amount_unit = "mg", drug = "D" }
-"""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("desk")
-    assert run(["init", str(folder / "study")]) == 0
-    (folder / "study" / "protocol.toml").write_text(PROTOCOL)
-    (folder / "people.csv").write_text("subject_id,site_id,arm_code\nS1,01,A\nS2,01,A\n")
-    (folder / "events.csv").write_text(
-        "subject_id,event_seq,term,severity,serious,causality,start_text\n"
-        "S1,1,head\x1b[31mache,,N,RELATED,2026-03-05\nS2,1,[bold]fall,,Y,RELATED,2026-03-06\nS2,2,rash,,N,RELATED,2026-03-07\n"
-    )
-    (folder / "pens.csv").write_text(
-        "subject_id,start_local,delivered_amount\nS1,2026-03-01 08:00,5\nS9,2026-03-01 08:00,5\nS9,2026-03-02 08:00,5\n"
-    )
-    names = [str(folder / name) for name in ("people.csv", "events.csv", "pens.csv")]
-    assert run(["import", "--study", str(folder / "study"), *names]) == 3
-    return folder / "study"
-
 
 @pytest.fixture
-def study(made: Path, tmp_path: Path) -> Study:
-    import shutil
-
-    return open_study(Path(shutil.copytree(made, tmp_path / "study", symlinks=True)))
-
-
-def drive(study: Study, script: Callable[[Driver], Awaitable[None]], *, writes: bool = True) -> None:
-    async def play() -> None:
-        pages = Pages(trial_file(study))
-        actions = desk_actions_for(study) if writes else None
-        desk = Desk(pages, GLYPHS["ascii"], "DESK", study.root, None, actions)
-        app = DosetrailApp(desk, first_place(desk))
-        async with app.run_test(size=(80, 24)) as pilot:
-            driver = Driver(app, pilot)
-            await driver.press()
-            await script(driver)
-        pages.close()
-
-    asyncio.run(play())
-
-
-def rows_of(lines: list[str]) -> list[str]:
-    """The rows of the list, with their cursor."""
-    return [line for line in lines[3:-2] if line.strip()]
+def study(desk_study_made: Path, tmp_path: Path) -> Study:
+    return copy_desk_study(desk_study_made, tmp_path / "study")
 
 
 def test_a_query_is_answered_with_a_standard_answer_in_three_keys(study: Study) -> None:

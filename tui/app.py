@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from tui.keymap import Press
 from tui.pages import ReleaseUnreadable
+from tui.release_news import LOOK_EVERY_S, ReleaseNews
 from tui.screens.patients import PatientsScreen
 from tui.screens.place import Place
 
@@ -41,6 +42,7 @@ class DosetrailApp(App[None]):
         self.desk = desk
         self._first = first
         self._start = ExitStack()
+        self._news: ReleaseNews | None = None
         self.failure: Exception | None = None
         """What ended the app, when a defect did."""
 
@@ -56,6 +58,31 @@ class DosetrailApp(App[None]):
     def on_ready(self) -> None:
         """Paint for the first time."""
         self.call_later(self._paint, self._start)
+        if self.desk.watch is not None:
+            self._news = ReleaseNews(self.desk, self.desk.watch)
+            self.set_interval(LOOK_EVERY_S, self.look_for_news)
+
+    async def look_for_news(self) -> None:
+        """Take up a newer release, and what others have recorded. Between two keys: a key waits until it is done."""
+        if self._news is None:
+            return
+        said = await self._news.look()
+        if said is not None:
+            await self.show_news()
+            if said:
+                self.place.status.say(self.desk.glyphs.text(said))
+
+    async def show_news(self) -> None:
+        """Bring the screens that are open up to date, from the lowest; the other places follow when they are shown."""
+        for screen in list(self.screen_stack):
+            if isinstance(screen, Place):
+                await screen.catch_up()
+
+    def news_recorded(self) -> None:
+        """Something was recorded here: what others see is read again when it is shown."""
+        self.desk.edition += 1
+        if self._news is not None:
+            self._news.seen()
 
     @property
     def last_export(self) -> Path | None:
@@ -115,6 +142,7 @@ class DosetrailApp(App[None]):
         """Return to the screen below."""
         async with self.one_paint():
             await self.pop_screen()
+            await self.place.catch_up()
 
     async def go_to(self, name: str) -> None:
         """Show a place as it was left; records that were open are closed. The first place lies below the others."""
@@ -128,6 +156,7 @@ class DosetrailApp(App[None]):
                 await self.push_screen(name)
             elif self.place.NAME != name:
                 await self.switch_screen(name)
+            await self.place.catch_up()
 
     async def action_worklist(self) -> None:
         """1"""
@@ -176,14 +205,9 @@ class DosetrailApp(App[None]):
     async def _make(self, name: str) -> Place:
         """A place, with what it shows read before it is painted."""
         if name in ("worklist", "queries", "quarantine"):
-            from tui.screens import worklist
+            from tui.screens.worklist import PLACES, make_desk_list
 
-            readers = {
-                "worklist": worklist.read_worklist,
-                "queries": worklist.read_queries,
-                "quarantine": worklist.read_quarantine,
-            }
-            return await readers[name](self.desk)
+            return await self.desk.run(lambda: make_desk_list(PLACES[name], self.desk))
         if name == "patients":
             return PatientsScreen(self.desk, await self.desk.pages.run(self._read_patients))
         if name == "arms":

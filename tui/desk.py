@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tui.glyphs import Glyphs
 from tui.pages import Pages
+from tui.personal import Personal
+
+T = TypeVar("T")
 
 AS_IS, DEIDENTIFIED = "as-is", "deidentified"
 IDENTITIES = (AS_IS, DEIDENTIFIED)
@@ -66,6 +69,16 @@ class DeskActions:
     """Reverses this user's last step on a query; returns what to say."""
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What may change while the app is open; both are asked every few seconds and read no data."""
+
+    release: Callable[[], Path]
+    """The release file to read now. Raises OSError or ActionRefused where there is none."""
+    ledger: Callable[[], object]
+    """Something that differs once an entry was added, by whomever."""
+
+
 @dataclass
 class Desk:
     """The open release, the signs the terminal can draw, and what the app may do besides reading."""
@@ -85,6 +98,30 @@ class Desk:
 
     past_exports: PastExports | None = None
     """None: exports that were made are not listed."""
+    watch: Watch | None = None
+    """None: the app stays with the release it was opened on."""
+    personal: Personal = field(default_factory=Personal)
+    """What the program keeps for this user."""
+    left: list[Pages] = field(default_factory=list)
+    """Releases that were open before this one."""
+    edition: int = 0
+    """Counts releases taken up and entries seen; a screen made at an earlier one reads again before it is shown."""
+
+    def replace_pages(self, pages: Pages) -> None:
+        """Work with a newer release; the old one stays open for the rows that are still shown of it."""
+        self.left.append(self.pages)
+        self.pages = pages
+        self.edition += 1
+
+    def close(self) -> None:
+        """Let every release file go."""
+        for pages in (*self.left, self.pages):
+            pages.close()
+        self.left.clear()
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Do `job` on a thread of the release that is open."""
+        return await self.pages.run(job)
 
     @property
     def release_label(self) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tui.desk import ActionRefused, DeskActions
+from tui.desk import ActionRefused, DeskActions, Watch
 from tui.desk_rows import PENDING_COLUMNS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from store.study import Study
 
 
@@ -16,6 +18,27 @@ def desk_actions_for(study: Study) -> DeskActions:
     return DeskActions(
         pending=lambda: _pending(study), step=lambda *words: _step(study, *words), undo=lambda: _undo(study)
     )
+
+
+def watch_study(study: Study, *, unblinded: bool = False) -> Watch:
+    """What changes when a release is published or an entry is added. Its answers raise ActionRefused."""
+    from store.errors import DosetrailError
+    from tui.reading import release_file
+
+    def release() -> Path:
+        try:
+            return release_file(study, unblinded=unblinded)
+        except DosetrailError as error:
+            raise ActionRefused(f"{error.message} {error.remedy}") from error
+
+    def ledger() -> object:
+        try:
+            state = study.ledger_path.stat()
+        except OSError:
+            return None
+        return state.st_mtime_ns, state.st_size
+
+    return Watch(release, ledger)
 
 
 def _pending(study: Study) -> list[tuple[Any, ...]]:

@@ -47,6 +47,7 @@ def queries_source(today: dt.date) -> Source:
             Field("kept_in", word=False, searched=False),
         ),
         (("today", today.isoformat()),),
+        key=("query",),
     )
 
 
@@ -87,6 +88,7 @@ def worklist_source(now_utc: dt.datetime) -> Source:
             Field("kept_in", word=False, searched=False),
         ),
         (("now", now_utc.isoformat(sep=" ")),),
+        key=("what", "ref", "subject"),
     )
 
 
@@ -111,15 +113,15 @@ PROBLEMS = Source(
         Field("source_id", word=False, searched=False),
         Field("kept_in", word=False, searched=False),
     ),
+    key=("problem", "about", "source_id"),
 )
 
 
-def summarise_worklist(pages: Pages, now_utc: dt.datetime) -> str:
-    """How many items of each kind there are."""
+def summarise_worklist(pages: Pages, worklist: Source) -> str:
+    """How many items of each kind there are, with queries as they stand now."""
     rows = pages.query(
-        "SELECT what, count(*), count(*) FILTER (overdue) FROM release.worklist(CAST(? AS TIMESTAMP)) "
-        "GROUP BY what ORDER BY what",
-        [now_utc.isoformat(sep=" ")],
+        f"SELECT what, count(*), count(*) FILTER (late = '!') FROM ({worklist.sql}) GROUP BY what ORDER BY what",
+        dict(worklist.parameters),
     )
     late = sum(count for _, _, count in rows)
     return f"{late:,} overdue; " + ", ".join(f"{count:,} {what}" for what, count, _ in rows)

@@ -27,6 +27,7 @@ FILES = Source(
         Field("kept_in", word=False, searched=False),
     ),
     stored=True,
+    key=("source_id",),
 )
 
 QUARANTINE = Source(
@@ -49,6 +50,7 @@ QUARANTINE = Source(
         Field("kept_in", word=False, searched=False),
     ),
     stored=True,
+    key=("source_id", "line", "reason", "field"),
 )
 
 

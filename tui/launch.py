@@ -17,7 +17,7 @@ from tui.glyphs import GLYPHS, choose_tier
 from tui.sanitise import printable
 
 if TYPE_CHECKING:
-    from tui.desk import Desk, DeskActions, Exporter, PastExports
+    from tui.desk import Desk, DeskActions, Exporter, PastExports, Watch
     from tui.screens.place import Place
 
 
@@ -52,6 +52,7 @@ def launch(
     exporter: Exporter | None = None,
     actions: DeskActions | None = None,
     past_exports: PastExports | None = None,
+    watch: Watch | None = None,
 ) -> int:
     """Open the app on `release` (a trial.duckdb) of the study folder `study`; return 0 when the user left it.
 
@@ -66,12 +67,23 @@ def launch(
 
     from tui.desk import Desk
     from tui.pages import Pages
+    from tui.personal import personal_of
 
-    pages = Pages(release)
+    desk = Desk(
+        Pages(release),
+        GLYPHS[tier],
+        title,
+        study,
+        exporter,
+        actions,
+        past_exports=past_exports,
+        watch=watch,
+        personal=personal_of(study, os.environ),
+    )
     try:
-        return _run(Desk(pages, GLYPHS[tier], title, study, exporter, actions, past_exports=past_exports))
+        return _run(desk)
     finally:
-        pages.close()
+        desk.close()
 
 
 def _run(desk: Desk) -> int:
@@ -92,9 +104,9 @@ def first_place(desk: Desk) -> Place:
     from tui.pages import Wish
     from tui.patient_rows import PATIENTS
     from tui.screens.patients import PatientsScreen
-    from tui.screens.worklist import make_worklist
+    from tui.screens.worklist import WorklistScreen, make_desk_list
 
-    worklist = make_worklist(desk)
+    worklist = make_desk_list(WorklistScreen, desk)
     return worklist if worklist.has_work else PatientsScreen(desk, desk.pages.open_list(PATIENTS, Wish()))
 
 

@@ -77,6 +77,8 @@ class Source:
     fields: tuple[Field, ...]
     parameters: tuple[tuple[str, str], ...] = ()
     """Values of the query's $names."""
+    key: tuple[str, ...] = ()
+    """Fields that tell a row from all others, in every release."""
     lasting: bool = False
     """Held until the release is closed: the list of a place, to which one comes back."""
     stored: bool = False
@@ -98,7 +100,7 @@ class Pages:
     """One open release. Raises ReleaseUnreadable when the file is missing, damaged or no release."""
 
     def __init__(self, release: Path) -> None:
-        self._release = release
+        self.file = release
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pages")
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
@@ -225,7 +227,7 @@ class Pages:
             held.setdefault(table, set()).add(column)
         if "subject" not in held or "build_info" not in held:
             raise ReleaseUnreadable(
-                f"{self._release} is no dosetrail release. Nothing was changed. "
+                f"{self.file} is no dosetrail release. Nothing was changed. "
                 "`dosetrail status` says which release is current."
             )
         for name in TABLES_READ:
@@ -266,6 +268,12 @@ class PagedRows:
                 f"WHERE rowid >= ? AND rowid < ?) AS page JOIN {self._rows} AS list USING (row_id) ORDER BY place"
             )
         return [Row(row_id, tuple(values)) for row_id, *values in self._pages.query(sql, (start, stop))]
+
+    def find(self, key: Mapping[str, Any]) -> int | None:
+        """Where the row with these values of its key fields stands; None when it is not among the rows."""
+        same = " AND ".join(f'"{name}" IS NOT DISTINCT FROM ?' for name in key)
+        found = self._pages.query(f"SELECT row_id FROM {self._rows} WHERE {same} LIMIT 1", list(key.values()))
+        return self.position(int(found[0][0])) if found else None
 
     def position(self, row_id: int) -> int | None:
         """Where a row stands in this order."""

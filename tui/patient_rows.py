@@ -80,6 +80,7 @@ PATIENTS = Source(
         Field("device"),
     ),
     lasting=True,
+    key=("subject",),
 )
 
 _FILE = "LEFT JOIN source_file f ON f.source_id = {0}.source_id"
@@ -139,6 +140,7 @@ def doses_of(subject: str) -> Source:
         """,
         _DOSE_FIELDS,
         (("subject", subject),),
+        key=("planned_no", "source_id", "line", "date"),
     )
 
 
@@ -165,6 +167,7 @@ def intervals_of(subject: str) -> Source:
             Field("kept_in", word=False, searched=False),
         ),
         (("subject", subject),),
+        key=("start", "source_id", "line"),
     )
 
 
@@ -195,6 +198,7 @@ def events_of(subject: str) -> Source:
             Field("kept_in", word=False, searched=False),
         ),
         (("subject", subject),),
+        key=("source_id", "line"),
     )
 
 
@@ -224,4 +228,5 @@ def devices_of(subject: str) -> Source:
             Field("rank", word=False, searched=False),
         ),
         (("subject", subject),),
+        key=("device", "start", "what"),
     )

@@ -75,7 +75,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
         )
     study = open_study(context, given)
     file = release_file(study, unblinded=unblinded)
-    from tui.desk_actions import desk_actions_for
+    from tui.desk_actions import desk_actions_for, watch_study
     from tui.exporting import exporter_for
     from tui.past_exports import past_exports_for
 
@@ -88,6 +88,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
             exporter=exporter_for(study, unblinded=unblinded),
             past_exports=past_exports_for(study),
             actions=desk_actions_for(study),
+            watch=watch_study(study, unblinded=unblinded),
         )
     except NoTerminal as error:
         happened, _, instead = str(error).partition("\n")

@@ -54,10 +54,19 @@ class ArmsScreen(ListPlace):
 
     def on_mount(self) -> None:
         """Show dose accuracy."""
+        self._show_title()
+        self._show()
+
+    async def take_up(self) -> None:
+        """The results of the newer release."""
+        self._results = await self.desk.run(lambda: read_results(self.desk.pages))
+        self._show_title()
+        await self.pane.take_up(self._listing())
+
+    def _show_title(self) -> None:
         desk = self.desk
         title = f" 5 ARMS  {self.glyphs.text(desk.study)}  {self._results.cut}"
         self.title_line.show(title, f"{desk.release_label} ")
-        self._show()
 
     def on_resize(self, event: Resize) -> None:
         """Give the arms the room there is now."""

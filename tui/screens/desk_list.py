@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tui.desk import ActionRefused, Desk
 from tui.desk_rows import CREATE_PENDING
 from tui.keymap import Press
-from tui.pages import Pages, Source, Wish
+from tui.pages import Source, Wish
 from tui.screens.list_place import ListPlace
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Row, Rows
@@ -66,6 +66,11 @@ class DeskList(ListPlace):
         """Something is listed."""
         return self._first_rows.count > 0
 
+    @staticmethod
+    def read_listing(desk: Desk) -> tuple[Listing, Source]:
+        """The list as it is now; runs on a thread."""
+        raise NotImplementedError
+
     @property
     def heading(self) -> str:
         """Words of the title line."""
@@ -73,11 +78,40 @@ class DeskList(ListPlace):
 
     def on_mount(self) -> None:
         """Show the rows that were read before the screen was opened."""
+        self._show_title()
+        self.pane.put(self._listing, self._first_rows, Wish())
+        self._say_trouble()
+        self._offer_drafts()
+
+    async def take_up(self) -> None:
+        """The list as it is now."""
+
+        def read() -> tuple[Listing, Source]:
+            load_pending(self.desk)
+            self.desk.pages.renew(self._source)
+            return self.read_listing(self.desk)
+
+        self._listing, self._source = await self.desk.run(read)
+        self._show_title()
+        await self.pane.take_up(self._listing)
+        self._say_trouble()
+        if self._asking is None and not self.pane.editing:
+            self.offer_keys()
+
+    def _show_title(self) -> None:
         text = self.glyphs.text
         self.title_line.show(f" {self.heading}  {text(self.desk.study)}", f"{text(self.desk.release_label)} ")
-        self.pane.put(self._listing, self._first_rows, Wish())
+
+    def _say_trouble(self) -> None:
         if self.desk.trouble:
-            self.status.say(text(f"What was done since this release is not shown: {self.desk.trouble}"))
+            self.status.say(self.glyphs.text(f"What was done since this release is not shown: {self.desk.trouble}"))
+
+    def _offer_drafts(self) -> None:
+        """Name a text that was typed and not sent, when the app was left or the line dropped."""
+        waiting = [key.split(" ", 1)[1] for key in self.desk.personal.drafts() if key.split(" ", 1)[0] in _ASKED]
+        if waiting and self.desk.actions is not None and not self.desk.trouble:
+            more = f" and {len(waiting) - 1} more" if waiting[1:] else ""
+            self.status.say(self.glyphs.text(f"Unsent draft for {waiting[0]}{more}; go there, the same key goes on"))
 
     def allows(self, action: str) -> bool:
         """Steps need a query under the cursor, and somebody who may write."""
@@ -92,12 +126,13 @@ class DeskList(ListPlace):
         if self._asking is None:
             return await super().take(press)
         if press.key == "escape":
+            kept = bool(self.pane.line.value.strip())
             self._stop_asking()
-            self.status.say("Nothing was recorded")
+            self.status.say("Nothing was recorded; the draft is kept" if kept else "Nothing was recorded")
         elif press.key == "enter":
             await self._record()
-        else:
-            self.pane.line.type(press)
+        elif self.pane.line.type(press):
+            self._keep_draft()
         return True
 
     def paste(self, text: str) -> None:
@@ -107,6 +142,12 @@ class DeskList(ListPlace):
             return
         for char in " ".join(text.split()):
             self.pane.line.type(Press(char, char))
+        self._keep_draft()
+
+    def _keep_draft(self) -> None:
+        asking = self._asking
+        assert asking is not None
+        self.desk.personal.keep_draft(f"{asking.action} {asking.query_id}", self.pane.line.value)
 
     def action_answer(self) -> None:
         """a"""
@@ -153,8 +194,11 @@ class DeskList(ListPlace):
         query_id = self._query_id()
         assert query_id is not None
         self._asking = _Asking(action, query_id)
-        self.pane.line.set_up(f"{_ASKED[action]}: ", "")
+        draft = self.desk.personal.drafts().get(f"{action} {query_id}", "")
+        self.pane.line.set_up(f"{_ASKED[action]}: ", "", draft)
         self.pane.line.edit()
+        if draft:
+            self.status.say("Your unsent draft: Enter records it, Esc leaves it")
         self.key_line.ask(self.glyphs.text(help))
 
     def _stop_asking(self) -> None:
@@ -169,36 +213,27 @@ class DeskList(ListPlace):
             text = STANDARD[int(text) - 1]
         step = self.desk.actions.step
         self._stop_asking()
-        await self._do(lambda: step(asking.action, asking.query_id, text))
+        if await self._do(lambda: step(asking.action, asking.query_id, text)):
+            self.desk.personal.keep_draft(f"{asking.action} {asking.query_id}", "")
 
-    async def _do(self, job: Callable[[], str], *, forward: bool = True) -> None:
-        """Do it on a thread, then show the list anew with the cursor where it was."""
+    async def _do(self, job: Callable[[], str], *, forward: bool = True) -> bool:
+        """Do it on a thread, then show the list anew, with the cursor on the next one; whether it was done."""
         try:
-            said = await self.desk.pages.run(job)
+            said = await self.desk.run(job)
         except ActionRefused as problem:
             self.status.say(self.glyphs.text(f"{problem} Nothing was recorded."))
-            return
-        acted_on = self._query_id()
-        await self.refresh_rows()
-        if forward and acted_on is not None and self._query_id() == acted_on:
-            self.pane.table.move(1)
+            return False
+        table, acted_on = self.pane.table, self._query_id()
+        place = table.cursor
+        self.session.news_recorded()
+        await self.catch_up()
+        if forward and acted_on is not None:
+            # The next one to work on has moved up when this one sank in the order, and is below it when it stayed.
+            table.move_to(place + 1 if self._query_id() == acted_on and table.cursor == place else place)
         self.status.say(self.glyphs.text(said))
-
-    async def refresh_rows(self) -> None:
-        """Read the list again with what was done since."""
-        table, wish = self.pane.table, self.pane.wish
-        cursor = table.cursor
-
-        def read() -> Rows:
-            load_pending(self.desk)
-            self.desk.pages.renew(self._source)
-            return self._listing.open(wish)
-
-        rows = await self.desk.pages.run(read)
-        self.pane.put(self._listing, rows, wish, min(cursor, max(0, rows.count - 1)))
-        self.offer_keys()
+        return True
 
 
-def opened(pages: Pages, listing: Listing) -> Rows:
+def opened(listing: Listing) -> Rows:
     """The rows of a list as it is first shown."""
     return listing.open(Wish())

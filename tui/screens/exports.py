@@ -91,6 +91,13 @@ class ExportsScreen(Place):
         self._list_what()
         self.offer_keys()
 
+    async def take_up(self) -> None:
+        """What is written comes from the newer release; a path that was typed stays."""
+        desk = self.desk
+        self.title_line.show(f" 6 EXPORTS  {self.glyphs.text(desk.study)}", f"{desk.release_label} ")
+        if self._past is None and not self._line.editing:
+            self._show_wish()
+
     def _list_what(self, cursor: int = 0) -> None:
         self._past = None
         self._table.set_columns(COLUMNS, ["what", "meaning"])

@@ -73,6 +73,17 @@ class ImportsScreen(ListPlace):
         self.title_line.show(f" IMPORTS  {self.glyphs.text(desk.study)}", f"{desk.release_label} ")
         self._show(self._first_rows)
 
+    async def take_up(self) -> None:
+        """The files and rows of the newer release."""
+        desk = self.desk
+        self._listings = await desk.run(lambda: (_files(desk), _quarantine(desk)))
+        files, quarantine = self._listings
+        counts = await desk.run(lambda: (files.open(Wish()).count, quarantine.open(Wish()).count))
+        self._counts = counts
+        self.title_line.show(f" IMPORTS  {self.glyphs.text(desk.study)}", f"{desk.release_label} ")
+        self._tabs.show(tabs_line(("Files", "Quarantine"), self._counts, self._tab))
+        await self.pane.take_up(self._listings[self._tab])
+
     async def action_next_tab(self) -> None:
         """Tab"""
         self._kept[self._tab] = (self.pane.wish, self.pane.table.cursor)
@@ -104,6 +115,7 @@ def _files(desk: Desk) -> Listing:
         what="files",
         columns=FILE_COLUMNS,
         fields=FILES.fields,
+        key=FILES.key,
         open=lambda wish: desk.pages.open_list(FILES, wish),
         hint="/ format: quarantined>0 read>1000 or any text",
         nothing=(
@@ -119,6 +131,7 @@ def _quarantine(desk: Desk) -> Listing:
         what="rows",
         columns=QUARANTINE_COLUMNS,
         fields=QUARANTINE.fields,
+        key=QUARANTINE.key,
         open=lambda wish: desk.pages.open_list(QUARANTINE, wish),
         hint="/ reason: field: subject: file: or any text",
         nothing=("No row is in quarantine: every row that was read is in use or a duplicate.",),

@@ -16,7 +16,7 @@ class ListPlace(Place):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self.pane = RowPane(desk.glyphs, desk.pages, self.status.say, self.status.stand)
+        self.pane = RowPane(desk.glyphs, desk.run, self.status.say, self.status.stand)
         self._asking_sort = False
 
     def compose_body(self) -> list[Widget]:

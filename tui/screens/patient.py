@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
 
 from tui.cells import show_amount, show_count, show_day, show_delay, show_minute
+from tui.desk import Desk
 from tui.pages import Source, Wish
 from tui.patient_overview import Patient, read_patient, tabs_line
-from tui.patient_rows import devices_of, doses_of, events_of, intervals_of
+from tui.patient_rows import PATIENTS, devices_of, doses_of, events_of, intervals_of
 from tui.screens.list_place import ListPlace
 from tui.screens.place import BODY
 from tui.widgets.line import Line
@@ -71,6 +72,21 @@ async def open_patient(patients: PatientsScreen) -> None:
     await patients.session.open_record(screen)
 
 
+async def read_again(desk: Desk, subject: str) -> Patient | None:
+    """Read a patient in the release that is open now; None when it does not hold them."""
+
+    def read() -> Patient | None:
+        rows = desk.pages.open_list(PATIENTS, Wish())
+        place = rows.find({"subject": subject})
+        if place is None:
+            return None
+        (row,) = rows.fetch(place, place + 1)
+        values: dict[str, Any] = dict(zip((field.key for field in PATIENTS.fields), row.values, strict=True))
+        return read_patient(desk.pages, desk.glyphs, subject, str(values["status"]), values["comp"])
+
+    return await desk.run(read)
+
+
 async def read_current(patients: PatientsScreen) -> Patient:
     """Read the patient under the cursor of the list."""
     desk, table = patients.desk, patients.pane.table
@@ -105,6 +121,21 @@ class PatientScreen(ListPlace):
     async def on_mount(self) -> None:
         """Show the overview."""
         await self._show_patient()
+
+    async def take_up(self) -> None:
+        """The same patient and tab in the newer release."""
+        patient = await read_again(self.desk, self._patient.subject)
+        if patient is None:
+            await self.session.back()
+            gone = f"{self._patient.subject} is not in release {self.desk.pages.release} any more"
+            self.session.place.status.say(self.glyphs.text(gone))
+            return
+        self._patient = patient
+        if self._tab == 0:
+            await self._show_patient()
+            return
+        self._show_head()
+        await self.pane.take_up(self._listing())
 
     def allows(self, action: str) -> bool:
         """The overview has nothing to filter or to open; n and p need a neighbour."""
@@ -153,12 +184,10 @@ class PatientScreen(ListPlace):
         await self._show_patient()
 
     async def _show_patient(self) -> None:
-        patient, table = self._patient, self._patients.pane.table
-        self.title_line.show(f" {patient.title}", f"patient {table.cursor + 1:,} of {table.count:,} ")
-        self._tabs.show(tabs_line(TABS, (None, *patient.counts), self._tab))
+        self._show_head()
         on_overview = self._tab == 0
         if on_overview:
-            self._overview.show(patient.lines)
+            self._overview.show(self._patient.lines)
             self.status.place(0, 0)
             self.status.stand("")
         else:
@@ -170,6 +199,11 @@ class PatientScreen(ListPlace):
         self.pane.set_class(on_overview, "hidden")
         self.offer_keys()
 
+    def _show_head(self) -> None:
+        patient, table = self._patient, self._patients.pane.table
+        self.title_line.show(f" {patient.title}", f"patient {table.cursor + 1:,} of {table.count:,} ")
+        self._tabs.show(tabs_line(TABS, (None, *patient.counts), self._tab))
+
     def _listing(self) -> Listing:
         source, columns, what, words = self._parts_of_tab()
         pages = self.desk.pages
@@ -177,6 +211,7 @@ class PatientScreen(ListPlace):
             what=what,
             columns=columns,
             fields=source.fields,
+            key=source.key,
             open=lambda wish: pages.open_list(source, wish),
             hint=f"/ {words} or any text",
             nothing=(f"No {what} recorded for this patient.", "Tab shows what else there is."),

@@ -33,6 +33,7 @@ def patients_listing(desk: Desk) -> Listing:
         what="patients",
         columns=columns,
         fields=PATIENTS.fields,
+        key=PATIENTS.key,
         open=lambda wish: desk.pages.open_list(PATIENTS, wish),
         hint=f"/ {words} or any text",
         nothing=(
@@ -58,9 +59,17 @@ class PatientsScreen(ListPlace):
 
     def on_mount(self) -> None:
         """Show the rows that were read before the screen was opened: one paint instead of two."""
-        desk = self.desk
-        self.title_line.show(f" 2 PATIENTS  {self.glyphs.text(desk.study)}", f"{self.glyphs.text(desk.release_label)} ")
-        self.pane.put(patients_listing(desk), self._first_rows, Wish())
+        self._show_title()
+        self.pane.put(patients_listing(self.desk), self._first_rows, Wish())
+
+    async def take_up(self) -> None:
+        """The patients of the newer release."""
+        self._show_title()
+        await self.pane.take_up(patients_listing(self.desk))
+
+    def _show_title(self) -> None:
+        desk, text = self.desk, self.glyphs.text
+        self.title_line.show(f" 2 PATIENTS  {text(desk.study)}", f"{text(desk.release_label)} ")
 
     async def action_open(self) -> None:
         """Enter opens the patient under the cursor."""

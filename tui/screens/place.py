@@ -50,6 +50,8 @@ class Place(Screen[None]):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
+        self.edition = desk.edition
+        """`Desk.edition` of what is shown."""
         self.glyphs = desk.glyphs
         self.title_line = Line(desk.glyphs, REVERSE)
         self.status = StatusLine(desk.glyphs)
@@ -84,6 +86,15 @@ class Place(Screen[None]):
 
         assert isinstance(self.app, DosetrailApp)
         return self.app
+
+    async def catch_up(self) -> None:
+        """Show what was published or recorded since this screen was read; what is typed, open and chosen stays."""
+        if self.edition != self.desk.edition:
+            self.edition = self.desk.edition
+            await self.take_up()
+
+    async def take_up(self) -> None:
+        """Read again what is shown. Raises ReleaseUnreadable."""
 
     async def settled(self) -> None:
         """Wait until what was asked for is shown."""

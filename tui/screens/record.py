@@ -29,6 +29,7 @@ class RecordScreen(Place):
         self._subject = subject
         self._pane = TextPane(self.glyphs, id=BODY)
         self._lines: tuple[TextLine, ...] = ()
+        self._at: RecordKey | None = None
         self._what = ""
 
     def compose_body(self) -> list[Widget]:
@@ -40,6 +41,17 @@ class RecordScreen(Place):
 
     def on_mount(self) -> None:
         """Show what was read before the screen was opened."""
+        self._show()
+
+    async def take_up(self) -> None:
+        """The same record as it is in the newer release."""
+        assert self._at is not None
+        at = self._at
+        lines = await self.desk.run(lambda: read_record(self.desk.pages, self.glyphs, at))
+        if lines:
+            self._lines = lines
+        else:
+            self.status.say(f"This {self._what} is not in release {self.desk.pages.release}; it is shown as it was")
         self._show()
 
     def allows(self, action: str) -> bool:
@@ -55,7 +67,7 @@ class RecordScreen(Place):
         """Read the row under the cursor of the list."""
         row = self._list.pane.table.current
         assert row is not None
-        key = self._key(row)
+        self._at = key = self._key(row)
         self._what = NAMES[key.table]
         self._lines = await self.desk.pages.run(lambda: read_record(self.desk.pages, self.glyphs, key))
 

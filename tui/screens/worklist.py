@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
+from typing import TypeVar
 
 from tui.cells import show_count, show_day
 from tui.desk import Desk
@@ -11,6 +13,8 @@ from tui.pages import Source
 from tui.screens.desk_list import DeskList, load_pending, opened
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Column
+
+D = TypeVar("D", bound=DeskList)
 
 WORK_COLUMNS = (
     Column("late", "", 1),
@@ -43,6 +47,7 @@ def _listing(desk: Desk, source: Source, what: str, columns: tuple[Column, ...],
         what=what,
         columns=columns,
         fields=source.fields,
+        key=source.key,
         open=lambda wish: desk.pages.open_list(source, wish),
         hint=hint,
         nothing=nothing,
@@ -60,6 +65,16 @@ class WorklistScreen(DeskList):
     def command(self) -> str:
         return "dosetrail worklist"
 
+    @staticmethod
+    def read_listing(desk: Desk) -> tuple[Listing, Source]:
+        """The worklist of this moment."""
+        source = worklist_source(dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0))
+        listing = _listing(
+            desk, source, "items", WORK_COLUMNS, "/ what:query site: left<3 subject: or any text",
+            "Nothing waits for you: no query, no report, no silent device, no row in quarantine.",
+        )  # fmt: skip
+        return replace(listing, summary=summarise_worklist(desk.pages, source)), source
+
 
 class QueriesScreen(DeskList):
     """Queries with their state, also those newer than the release (*)."""
@@ -71,6 +86,17 @@ class QueriesScreen(DeskList):
     @property
     def command(self) -> str:
         return "dosetrail queries"
+
+    @staticmethod
+    def read_listing(desk: Desk) -> tuple[Listing, Source]:
+        """All queries as they stand now."""
+        source = queries_source(dt.datetime.now(dt.UTC).date())
+        listing = _listing(
+            desk, source, "queries", QUERY_COLUMNS, "/ state:open subject: left<3 asked_by: or any text",
+            "No query was ever raised on the data of this release.",
+            "Checks raise them by themselves; or leave with q, then: dosetrail query raise SUBJECT QUESTION",
+        )  # fmt: skip
+        return listing, source
 
 
 class QuarantineScreen(DeskList):
@@ -84,48 +110,21 @@ class QuarantineScreen(DeskList):
     def command(self) -> str:
         return "dosetrail quarantine"
 
+    @staticmethod
+    def read_listing(desk: Desk) -> tuple[Listing, Source]:
+        """The problems of this release."""
+        listing = _listing(
+            desk, PROBLEMS, "problems", PROBLEM_COLUMNS, "/ problem: about: file: rows>10 or any text",
+            "No row is in quarantine: every row that was read is in use or a duplicate.",
+        )  # fmt: skip
+        return listing, PROBLEMS
 
-def make_worklist(desk: Desk) -> WorklistScreen:
-    """The worklist of this moment; reads it on the calling thread."""
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
-    source = worklist_source(now)
-    listing = _listing(
-        desk, source, "items", WORK_COLUMNS, "/ what:query site: left<3 subject: or any text",
-        "Nothing waits for you: no query, no report, no silent device, no row in quarantine.",
-    )  # fmt: skip
 
+def make_desk_list(kind: type[D], desk: Desk) -> D:
+    """A screen with its rows; reads them on the calling thread."""
     load_pending(desk)
-    rows = opened(desk.pages, listing)
-    shown = Listing(**{**vars(listing), "summary": summarise_worklist(desk.pages, now)})
-    return WorklistScreen(desk, shown, source, rows)
+    listing, source = kind.read_listing(desk)
+    return kind(desk, listing, source, opened(listing))
 
 
-async def read_worklist(desk: Desk) -> WorklistScreen:
-    """The worklist of this moment, read on a thread."""
-    return await desk.pages.run(lambda: make_worklist(desk))
-
-
-async def read_queries(desk: Desk) -> QueriesScreen:
-    """All queries as they stand now."""
-    source = queries_source(dt.datetime.now(dt.UTC).date())
-    listing = _listing(
-        desk, source, "queries", QUERY_COLUMNS, "/ state:open subject: left<3 asked_by: or any text",
-        "No query was ever raised on the data of this release.",
-        "Checks raise them by themselves; or leave with q, then: dosetrail query raise SUBJECT QUESTION",
-    )  # fmt: skip
-
-    def read() -> QueriesScreen:
-        load_pending(desk)
-        return QueriesScreen(desk, listing, source, opened(desk.pages, listing))
-
-    return await desk.pages.run(read)
-
-
-async def read_quarantine(desk: Desk) -> QuarantineScreen:
-    """The problems of this release."""
-    listing = _listing(
-        desk, PROBLEMS, "problems", PROBLEM_COLUMNS, "/ problem: about: file: rows>10 or any text",
-        "No row is in quarantine: every row that was read is in use or a duplicate.",
-    )  # fmt: skip
-    rows = await desk.pages.run(lambda: opened(desk.pages, listing))
-    return QuarantineScreen(desk, listing, PROBLEMS, rows)
+PLACES: dict[str, type[DeskList]] = {place.NAME: place for place in (WorklistScreen, QueriesScreen, QuarantineScreen)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -12,9 +13,17 @@ from textual.worker import Worker
 from tui.filters import Field, FilterProblem, complete
 from tui.glyphs import Glyphs
 from tui.keymap import Press
-from tui.pages import Pages, ReleaseUnreadable, Wish
+from tui.pages import PagedRows, ReleaseUnreadable, Wish
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.row_table import Column, Row, Rows, RowTable
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Does a job on a thread."""
+
+    async def __call__(self, job: Callable[[], T]) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Listing:
     """Said in the filter line while it is empty."""
     nothing: Sequence[str]
     """Said when the list has no row at all: what that means and which key helps."""
+    key: Sequence[str] = ()
+    """Fields by which a row is found again in a newer release; empty: by its place."""
     summary: str = ""
     """Said after the number of rows while nothing is filtered."""
 
@@ -41,16 +52,17 @@ class RowPane(Vertical):
 
     DEFAULT_CSS = "RowPane { height: 1fr; }"
 
-    def __init__(self, glyphs: Glyphs, pages: Pages, say: Callable[[str], None], stand: Callable[[str], None]) -> None:
+    def __init__(self, glyphs: Glyphs, run: Run, say: Callable[[str], None], stand: Callable[[str], None]) -> None:
+        """`run` does a job on a thread."""
         super().__init__()
         self._glyphs = glyphs
-        self._pages = pages
+        self._run = run
         self._say = say
         self._stand = stand
         self.table = RowTable(glyphs)
         self.line = FilterLine(glyphs)
         self._listing: Listing | None = None
-        self._wanted = self._shown = Wish()
+        self._wanted = self._shown = self._understood = Wish()
         self._total = 0
         self._work: Worker[None] | None = None
 
@@ -75,11 +87,30 @@ class RowPane(Vertical):
     def put(self, listing: Listing, rows: Rows, wish: Wish, cursor: int = 0) -> None:
         """Show a list that was opened already, with the filter and order it was opened with."""
         self._listing = listing
-        self._wanted = self._shown = wish
+        self._wanted = self._shown = self._understood = wish
         self._total = rows.count
         self.line.set_up("/ ", self._glyphs.text(listing.hint), wish.filter)
         self.table.set_columns(listing.columns, [field.key for field in listing.fields])
         self._show(rows, cursor)
+
+    async def take_up(self, listing: Listing) -> bool:
+        """Show the same list as it is now: filter, order, and the row under the cursor stay, and what is being typed.
+
+        False when that row is no longer among them; the cursor then stays at its place.
+        """
+        await self.settled()
+        row, cursor, wish = self.table.current, self.table.cursor, self._understood
+        key = {name: self.table.value(row, name) for name in listing.key} if row else {}
+
+        def read() -> tuple[Rows, int, int | None]:
+            rows = listing.open(wish)
+            everything = listing.open(Wish()).count if wish.filter else rows.count
+            return rows, everything, rows.find(key) if key and isinstance(rows, PagedRows) else cursor
+
+        rows, self._total, found = await self._run(read)
+        self._listing = listing
+        self._show(rows, cursor if found is None else found)
+        return found is not None
 
     async def settled(self) -> None:
         """Wait until the rows shown are those asked for."""
@@ -158,7 +189,7 @@ class RowPane(Vertical):
                 return rows, (rows.position(row.row_id) if row else None) or 0
 
             try:
-                rows, cursor = await self._pages.run(read)
+                rows, cursor = await self._run(read)
             except FilterProblem as problem:
                 self._shown = wish
                 self._say(self._glyphs.text(f"{problem}; the rows below are those of the last filter"))
@@ -168,13 +199,13 @@ class RowPane(Vertical):
                 self._say(self._glyphs.text(problem))
                 continue
             if listing is self._listing:
-                self._shown = wish
+                self._shown = self._understood = wish
                 self._show(rows, cursor)
 
     def _show(self, rows: Rows, cursor: int) -> None:
         listing = self._listing
         assert listing is not None
-        wish = self._shown
+        wish = self._understood
         if not wish.filter:
             self._total = rows.count
         what = self._glyphs.text(wish.filter)
@@ -188,7 +219,7 @@ class RowPane(Vertical):
         self._stand(self._glyphs.text(self._summary(rows.count)))
 
     def _summary(self, count: int) -> str:
-        listing, wish = self._listing, self._shown
+        listing, wish = self._listing, self._understood
         assert listing is not None
         what = listing.what.removesuffix("s") if self._total == 1 else listing.what
         text = f"{count:,} of {self._total:,} {what}" if wish.filter else f"{count:,} {what}"
