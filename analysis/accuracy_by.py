@@ -12,7 +12,7 @@ import polars as pl
 from analysis.accuracy_cells import CELL_COUNTS, CELL_KEYS
 from analysis.arms import StudyView
 from analysis.clustered import cluster_bootstrap, mean_interval, variance_components_of_moments
-from analysis.dose_accuracy import waiting_arms
+from analysis.dose_accuracy import basis_label, waiting_arms
 from analysis.dose_log import among
 from analysis.dose_pairs import PAIRS, DosePair
 from analysis.dose_traits import BREAKDOWNS, alarm_on_dose
@@ -97,6 +97,7 @@ def _breakdown(out: ResultRows, view: StudyView, pair: DosePair, cells: pl.DataF
             continue
         value = key[by] if by == "device_class" else key.pop(by)
         line = out.within(**key, by_value=value or "not stated", arm=arm)
+        label = basis_label(pair, view.counts.pairs[pair.name], arm)
         doses, assessable, conforming, errors = (int(rows[name].sum()) for name in CELL_COUNTS)
         assessed = rows.filter(pl.col("assessable") > 0)
         line.share(
@@ -107,24 +108,26 @@ def _breakdown(out: ResultRows, view: StudyView, pair: DosePair, cells: pl.DataF
             continue
         line.share(
             pair.parameter, conforming, assessable, subjects=assessed.height, doses=assessable,
-            method=f"{rule}; pooled over doses",
+            method=f"{label}; {rule}; pooled over doses",
         )  # fmt: skip
         shares = (assessed["conforming"] / assessed["assessable"]).to_list()
         line.interval(
             pair.parameter, "mean_of_subjects", mean_interval(shares), subjects=len(shares), doses=assessable, unit="1",
-            numerator=math.fsum(shares), denominator=len(shares), method=f"{rule}; mean of subject shares, t interval",
+            numerator=math.fsum(shares), denominator=len(shares),
+            method=f"{label}; {rule}; mean of subject shares, t interval",
         )  # fmt: skip
         counted = rows.filter(pl.col("errors") > 0)
         for statistic, name in (("bias", "sum_error"), ("mape", "sum_absolute")) if errors else ():
             means = (counted[name] / counted["errors"]).to_list()
             line.interval(
                 "percent_error", statistic, mean_interval(means), subjects=len(means), doses=errors, unit="%",
-                numerator=math.fsum(means), denominator=len(means), method="mean of subject means, t interval",
+                numerator=math.fsum(means), denominator=len(means),
+                method=f"{label}; mean of subject means, t interval",
             )  # fmt: skip
             pooled = math.fsum(counted[name].to_list())
             line.add(
                 "percent_error", f"{statistic}_pooled", pooled / errors, subjects=len(means), doses=errors, unit="%",
-                numerator=pooled, denominator=errors, method="pooled over doses",
+                numerator=pooled, denominator=errors, method=f"{label}; pooled over doses",
             )  # fmt: skip
 
 
@@ -157,16 +160,18 @@ def _clustering(out: ResultRows, view: StudyView, pair: DosePair, cells: pl.Data
         found = cluster_bootstrap(
             assessed["conforming"].to_list(), assessed["assessable"].to_list(), BOOTSTRAP_SEED, LEVEL, RESAMPLES
         )
+        label = basis_label(pair, view.counts.pairs[pair.name], arm)
         few = f"; fewer than {FEW_SUBJECTS} subjects: too narrow" if assessed.height < FEW_SUBJECTS else ""
         line.interval(
             pair.parameter, "share_bootstrap", found, unit="1", subjects=assessed.height,
             numerator=int(assessed["conforming"].sum()), denominator=int(assessed["assessable"].sum()),
-            method=f"pooled share; percentile interval, {RESAMPLES} resamples of subjects, seed {BOOTSTRAP_SEED}{few}",
+            method=f"{label}; pooled share; percentile interval, {RESAMPLES} resamples of subjects, "
+            f"seed {BOOTSTRAP_SEED}{few}",
         )  # fmt: skip
-        _agreement(line, rows.filter(pl.col("errors") > 0))
+        _agreement(line, rows.filter(pl.col("errors") > 0), label)
 
 
-def _agreement(out: ResultRows, rows: pl.DataFrame) -> None:
+def _agreement(out: ResultRows, rows: pl.DataFrame, label: str) -> None:
     """Spread of percent errors: between and within subjects, limits of agreement, tolerance interval."""
     if not rows.height:
         return
@@ -177,14 +182,19 @@ def _agreement(out: ResultRows, rows: pl.DataFrame) -> None:
     out = out.within(subjects=len(counts), doses=parts.n, unit="%")
     between = None if parts.between is None else math.sqrt(parts.between)
     within = None if parts.within is None else math.sqrt(parts.within)
-    out.add("percent_error", "sd_between_subjects", between, method="analysis of variance, one-way random effects")
-    out.add("percent_error", "sd_within_subjects", within, method="analysis of variance, one-way random effects")
+    out.add(
+        "percent_error", "sd_between_subjects", between, method=f"{label}; analysis of variance, one-way random effects"
+    )
+    out.add(
+        "percent_error", "sd_within_subjects", within, method=f"{label}; analysis of variance, one-way random effects"
+    )
     if parts.mean is None or parts.total_sd is None:
         return
     half = 1.96 * parts.total_sd
     out.add(
         "percent_error", "limits_of_agreement", parts.mean, lower=parts.mean - half, upper=parts.mean + half,
-        level=0.95, method="Bland-Altman with repeated doses: pooled mean +- 1.96 x square root of both variances",
+        level=0.95,
+        method=f"{label}; Bland-Altman with repeated doses: pooled mean +- 1.96 x square root of both variances",
     )  # fmt: skip
     effective = _effective_size(parts.between or 0.0, parts.within or 0.0, parts.sum_of_squared_shares, parts.n)
     k = k_two_sided(effective, 0.975, 0.95) if effective >= 2 else None
@@ -193,8 +203,8 @@ def _agreement(out: ResultRows, rows: pl.DataFrame) -> None:
         out.add(
             "percent_error", "tolerance_interval", parts.mean, lower=parts.mean - spread, upper=parts.mean + spread,
             level=0.95, denominator=effective,
-            method="holds 97.5 % of doses with 95 % confidence if normal; doses of a subject are not independent: "
-            "both variances, number of doses reduced to the effective one (denominator)",
+            method=f"{label}; holds 97.5 % of doses with 95 % confidence if normal; doses of a subject are not "
+            "independent: both variances, number of doses reduced to the effective one (denominator)",
         )  # fmt: skip
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
 import polars as pl
 import pytest
 from canonical_frames import CanonicalFrames
 from trial_protocols import autoinjector
-from trial_releases import AUTOINJECTOR, received, release_tables, sample_protocol, text
+from trial_releases import AUTOINJECTOR, received, release_file, release_tables, sample_protocol, text
 
 from analysis.derive import derive_study
 from analysis.frames import DerivedFrames
@@ -277,3 +278,17 @@ def test_a_cut_off_recounts_doses_events_and_populations() -> None:
     # CDISC001 is still on treatment at the cut: followed to it, without a recorded end.
     monitored = frames("monitoring_interval").filter(pl.col("subject_id") == "CDISC001")
     assert monitored.select("end_date", "state").rows() == [(cut, "monitored")]
+
+
+def test_every_figure_of_delivered_amounts_says_they_are_device_reported() -> None:
+    """Nothing was weighed: broken down or not, only counts, shares of assessable doses and differences say no basis."""
+    with duckdb.connect(str(release_file(AUTOINJECTOR).resolve()), read_only=True) as con:
+        plain = con.execute(
+            "SELECT DISTINCT parameter, statistic FROM dose_accuracy(by := 'ALL') WHERE value IS NOT NULL AND "
+            "method NOT LIKE 'device-reported%' AND \"by\" IS DISTINCT FROM 'inclusion' ORDER BY ALL"
+        ).fetchall()
+    assert plain == [
+        ("assessable", "share"),
+        ("dose_conformity", "mean_difference"),
+        ("dose_outside_treatment_element", "count"),
+    ]
