@@ -50,12 +50,34 @@ MACROS: tuple[Macro, ...] = (
 )
 
 
+PUBLISHED_TABLES = {
+    "teae": "Treatment-emergent events by class and term: subjects, events, Fisher p",
+    "teae_serious": "Serious treatment-emergent events by class and term: subjects, events, Fisher p",
+}
+"""Published tables that are reproduced when they are asked for by name, p values included."""
+
+PUBLISHED_ROWS = """\
+SELECT r.* FROM result r
+WHERE r.analysis = 'adverse_events' AND r.parameter = 'teae' AND r.estimand IS NULL AND r.period IS NULL
+    AND r.statistic IN ('incidence', 'events', 'p_value')
+    AND CASE {name} WHEN 'teae' THEN r."by" IS NULL
+        WHEN 'teae_serious' THEN r."by" = 'seriousness' AND r.by_value = 'serious' END"""
+"""SQL of their rows; ``name`` is to be filled in."""
+
+_PUBLISHED_SQL = 'CREATE MACRO published_table("name") AS TABLE ' + PUBLISHED_ROWS.format(name='"name"')
+_PUBLISHED_COMMENT = (
+    "A published table reproduced on request, the rows of table result as `dosetrail summary --table NAME` has them: "
+    + ", ".join(PUBLISHED_TABLES)
+    + ". Its p values are descriptive and not adjusted"
+)
+
+
 def macro_sql() -> list[str]:
     """Statements that create every macro with its comment."""
     statements: list[str] = []
     for macro in MACROS:
         comment = macro.comment.replace("'", "''")
         statements += [macro.create_sql(), f"COMMENT ON MACRO TABLE {macro.name} IS '{comment}'"]
-    for name, (sql, comment) in DAY_MACROS.items():
+    for name, (sql, comment) in {**DAY_MACROS, "published_table": (_PUBLISHED_SQL, _PUBLISHED_COMMENT)}.items():
         statements += [sql, f"COMMENT ON MACRO TABLE {name} IS {text_literal(comment)}"]
     return statements

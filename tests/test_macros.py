@@ -10,7 +10,7 @@ import pytest
 from trial_releases import AUTOINJECTOR, PILOT, release_file
 
 from analysis.json_text import json_document
-from store.macros import MACROS
+from store.macros import MACROS, PUBLISHED_TABLES
 from store.macros_day import DAY_MACROS
 from tui.cli import run
 
@@ -89,4 +89,28 @@ def test_every_macro_says_what_it_gives() -> None:
             ).fetchall()
         )
     expected = {macro.name: macro.comment for macro in MACROS}
+    assert found.pop("published_table").startswith("A published table reproduced on request")
     assert found == expected | {name: comment for name, (_, comment) in DAY_MACROS.items()}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_TABLES)
+def test_a_published_table_is_the_macro_of_its_name(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = records(PILOT, f"FROM published_table('{name}')")
+    assert summary(PILOT, capsys, "--table", name) == rows
+    assert {row["statistic"] for row in rows} == {"incidence", "events", "p_value"}
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    study = release_file(PILOT).parents[1]
+    assert run(["summary", "--table", name, "--study", str(study)]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    line = next(line for line in printed.splitlines() if line.startswith("any event")).split()[2:]
+    assert (
+        line
+        == {
+            "teae": ["65", "75.6%", "[220]", "76", "90.5%", "[359]", "77", "91.7%", "[331]", "0.014", "0.007"],
+            "teae_serious": ["0", "0.0%", "[0]", "2", "2.4%", "[2]", "1", "1.2%", "[1]", "0.243", "0.494"],
+        }[name]
+    )

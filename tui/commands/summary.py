@@ -46,6 +46,12 @@ def summary(
             show_default=False,
         ),
     ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A published table with its p values: teae, teae_serious.", show_default=False
+        ),
+    ] = None,
     all_terms: AllOption = False,
     study: StudyOption = None,
     json: JsonOption = False,
@@ -55,6 +61,9 @@ def summary(
     """Print dose accuracy, compliance, adverse events, enrolment and exposure by arm.
 
     --by prints one breakdown, the rows of the macro of the same name: FROM dose_accuracy(by := 'firmware').
+
+    --table reproduces a published table, p values included, which are printed nowhere else but for comparisons that
+    [confirmatory] lists: FROM published_table('teae').
 
     --json prints the rows of the table `result`.
 
@@ -66,6 +75,8 @@ def summary(
 
     opened = open_study(context, study)
     with open_release(opened, unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
+        if table is not None:
+            return _print_table(reader, table, as_json=json)
         rows = read_rows(reader)
         rows = _chosen(rows, family, population)
         if by is not None:
@@ -74,6 +85,18 @@ def summary(
             write_json({**reader.facts.to_json(), "rows": rows})
         else:
             print_summary(reader, rows, overview=family is None, all_terms=all_terms, by=by)
+    return 0
+
+
+def _print_table(reader: Reader, name: str, *, as_json: bool) -> int:
+    from tui.output import write_json
+    from tui.published_table import print_published, read_published
+
+    rows = read_published(reader, name)
+    if as_json:
+        write_json({**reader.facts.to_json(), "table": name, "rows": rows})
+    else:
+        print_published(reader, rows, name)
     return 0
 
 
