@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from analysis.exports import Origin, Part
 
 STYLE = (
-    "body{font:14px/1.4 sans-serif;margin:2em;color:#111}table{border-collapse:collapse;margin:0 0 2em}"
-    "th,td{border:1px solid #bbb;padding:2px 8px;text-align:left;vertical-align:top}th{background:#eee}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}dt{font-weight:bold}dd{margin:0 0 .3em 1.5em}"
+    "body{font:14px/1.4 system-ui,sans-serif;margin:2em;color:#111}h1{margin-bottom:.3em}h2{margin:1.6em 0 .2em}"
+    "p{margin:.2em 0 .4em;color:#444}table{border-collapse:collapse;margin:0 0 1em}"
+    "table.rows{font-size:13px}table.rows th,table.rows td{border:1px solid #ccc;padding:2px 8px;text-align:left;"
+    "vertical-align:top;max-width:26em;overflow-wrap:break-word}table.rows th{background:#eee;position:sticky;top:0;"
+    "overflow-wrap:normal}table.rows tr:nth-child(even) td{background:#f7f7f7}"
+    "td.n{text-align:right!important;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    "table.facts th,table.facts td{text-align:left;padding:1px 1.2em 1px 0;vertical-align:top;font-size:13px}"
+    "table.facts th{font-weight:600}dl{font-size:13px}dt{font-weight:600}dd{margin:0 0 .3em 1.5em}"
+    "@media print{table.rows th{position:static}tr{break-inside:avoid}}"
 )
 
 
@@ -26,9 +32,9 @@ def page(parts: Sequence[Part], origin: Origin) -> bytes:
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         f"<title>{title}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{title}</h1><dl>",
-        *(f"<dt>{name.replace('_', ' ')}</dt><dd>{_text(fact)}</dd>" for name, fact in origin.facts().items()),
-        "</dl>",
+        f'<h1>{title}</h1><table class="facts">',
+        *(f"<tr><th>{name.replace('_', ' ')}</th><td>{_text(fact)}</td></tr>" for name, fact in origin.facts().items()),
+        "</table>",
     ]
     for part in parts:
         lines += _table(part)
@@ -41,7 +47,7 @@ def _table(part: Part) -> list[str]:
     heads = "".join(f"<th>{_text(name)}</th>" for name in frame.columns)
     lines = [
         f"<h2>{_text(part.name)}</h2><p>{frame.height:,} rows</p>",
-        f"<table><thead><tr>{heads}</tr></thead><tbody>",
+        f'<table class="rows"><thead><tr>{heads}</tr></thead><tbody>',
     ]
     lines += [
         "<tr>"

@@ -37,7 +37,8 @@ def page(study: Study) -> str:
 def test_the_page_needs_nothing_else(page: str) -> None:
     assert "<script" not in page and "<link" not in page and "@import" not in page
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)""", page.replace('xlink:href="#', 'xlink:="#'))
-    titles = re.findall(r"<h2>(.*?)</h2>", page)
+    titles = re.findall(r'<h2 id="section-\d">(.*?)</h2>', page)
+    assert re.findall(r'<a href="#section-\d">(.*?)</a>', page) == titles
     assert titles == [
         "Enrolment", "Exposure", "Dose accuracy", "Compliance", "Adverse events", "Differences between arms",
         "Data quality",
@@ -64,6 +65,25 @@ def test_it_prints_the_numbers_of_the_summary(page: str, study: Study, capsys: C
     # Every file's rows, and the sentence of what cannot be given.
     assert "read = new + duplicate + superseded + quarantined" in page
     assert "Trumpet curve: not assessable" in page
+
+
+def test_a_table_has_intervals_differences_and_how_each_line_is_computed(page: str) -> None:
+    """As the summary prints them; a definition stands once, with the lines it is of, and each line has its own."""
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page)]
+    any_event = rows.index(["any event", "3/5 60.0%", "4/5 80.0%", "6/7 85.7%"])
+    assert rows[any_event + 1] == ["interval", "(14.7 to 94.7)", "(28.4 to 99.5)", "(42.1 to 99.6)"]
+    assert rows[any_event + 2] == ["diff. to PLACEBO", "", "20.0 (-38.0 to 67.0)", "25.7 (-25.7 to 69.3)"]
+    notes = re.findall(r"<li>(.*?)</li>", page)
+    assert len(notes) == len(set(notes))
+    for note in (
+        "mean absolute error: device-reported (volume x conc); mean absolute percent error, mean of subject means, "
+        "t interval",
+        "error at most 10 %: device-reported (volume x conc); absolute error at most 10 %, pooled",
+        "any event, mild, moderate, severe, fatal: treatment-emergent (no end); events as recorded, no rows collapsed; "
+        "uncoded by reported term; Clopper-Pearson",
+    ):
+        assert note in notes
+    assert "<h3>Safety population</h3>" in page and "ZAN_LOW: Zanomaline Low Dose (54 mg)" in page
 
 
 def test_the_same_release_gives_the_same_bytes(page: str, study: Study, tmp_path: Path) -> None:

@@ -150,13 +150,15 @@ def arm_frame(rows: Sequence[dict[str, Any]], arms: Sequence[str]) -> tuple[pl.D
     made: list[dict[str, str | None]] = []
     for family, title in FAMILIES:
         for block in group_results([row for row in rows if row["analysis"] == family]):
-            for figure in block.figures:
+            for place, figure in enumerate(block.figures):
+                # A line of a table may be read alone: what is said of the block's first figure is said with it.
+                label = figure.label if place == 0 else f"{block.figures[0].label}: {figure.label}"
                 some = next(iter(figure.values.values()))
                 line: dict[str, str | None] = {
                     "family": title,
                     "population": some["population"],
                     "soc": some["soc"],
-                    "figure": figure.label,
+                    "figure": label,
                     "statistic": figure.statistic,
                     "comparator": figure.comparator,
                 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tui.glyphs import GLYPHS
 from tui.summary_inclusion import inclusion_sentences, without_breakdowns
-from tui.summary_lines import DIFFERENCES, FAMILIES, POOLED, Result, Wanted, gather
-from tui.summary_text import arms_of, contexts_of, not_assessable_sentences
+from tui.summary_lines import DIFFERENCES, FAMILIES, POOLED, Cell, Result, Wanted, gather, share_and_events
+from tui.summary_text import Printed, arms_of, contexts_of, figure_rows, not_assessable_sentences
 
 if TYPE_CHECKING:
     from tui.reading import Reader
@@ -20,9 +22,12 @@ MOST_TERMS = 15
 
 @dataclass
 class Table:
-    """A table: header, rows of text, and the notes that stand under it."""
+    """A table: header, rows of text (labels of what belongs to the row above begin with blanks), and the notes that
+    stand under it.
+    """
 
     title: str
+    """Empty where the section's own title says it."""
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
@@ -60,16 +65,16 @@ def _family(family: str, rows: list[Result], known: list[str]) -> Section:
     for context, group in contexts_of(family, own).items():
         arms = arms_of(family, group, known)
         figures = gather(group)
-        body = []
+        printed = Printed(GLYPHS["cp437"], 80, arms, overview=False, all_terms=False)
+        body, shown = [], []
         for line in wanted:
             cells = figures.get((line.parameter, line.by, line.by_value, None, None), {})
-            texts = [line.write(cells[arm]) if arm in cells else "" for arm in arms]
-            if any(texts):
-                body.append([line.label.strip(), *texts])
-        methods = _methods(group, wanted)
+            found = figure_rows(line, cells, printed)
+            body += [[str(label), *map(_cell, texts)] for label, *texts in found]
+            shown += [line] if found else []
         if body:
             header = [counted, *("all" if arm == POOLED else arm for arm in arms)]
-            section.tables.append(Table(context or title.capitalize(), header, body, methods))
+            section.tables.append(Table(_context(context), header, body, _methods(group, shown)))
         section.sentences += not_assessable_sentences(group, wanted, arms)
     section.sentences += inclusion
     if not section.tables and not section.sentences:
@@ -77,14 +82,43 @@ def _family(family: str, rows: list[Result], known: list[str]) -> Section:
     return section
 
 
-def _methods(rows: list[Result], wanted: tuple[Wanted, ...]) -> list[str]:
-    """The definition of each line, from its own row."""
+def _cell(texts: object) -> str:
+    return " ".join(texts) if isinstance(texts, list) else str(texts)
+
+
+def _context(context: str) -> str:
+    """`safety, D` as `Safety population, D`."""
+    population, comma, rest = context.partition(",")
+    return f"{population.capitalize()} population{comma}{rest}" if population else ""
+
+
+def _methods(rows: list[Result], shown: list[Wanted]) -> list[str]:
+    """How the lines are computed, from their own rows: each definition once, with the lines it is of."""
     said: dict[str, str] = {}
-    for row in rows:
-        line = next((one for one in wanted if one.parameter == row["parameter"] and one.by == row["by"]), None)
-        if line is not None and row["method"] and row["comparator"] is None:
-            said.setdefault(line.name, row["method"])
-    return [f"{name}: {method}" for name, method in said.items()]
+    for line in shown:
+        own = (row for row in rows if _is_of(row, line) and line.write(Cell({row["statistic"]: row})))
+        method = next((row["method"] for row in own if row["method"]), None)
+        known = line.label.startswith(" ") and method is not None and _readable(method) in said.values()
+        if method is not None and not known:
+            said.setdefault(line.name, _readable(method))
+    together: dict[str, list[str]] = {}
+    for name, method in said.items():
+        together.setdefault(method, []).append(name)
+    return [f"{', '.join(names)}: {method}" for method, names in together.items()]
+
+
+def _is_of(row: Result, line: Wanted) -> bool:
+    named = (row["parameter"], row["by"], row["by_value"]) == (line.parameter, line.by, line.by_value)
+    return named and all(row[name] is None for name in ("comparator", "period", "term", "soc", "estimand"))
+
+
+def _readable(method: str) -> str:
+    """A method without the counts of one arm and without names of the database."""
+    return re.sub(r"\((\w+) \d+((?:, \w+ \d+)*)\)", lambda at: f"({_bases(at[0])})", method).replace("_", " ")
+
+
+def _bases(counted: str) -> str:
+    return ", ".join(re.findall(r"([a-z]\w*) \d+", counted))
 
 
 def _terms(rows: list[Result], known: list[str]) -> list[Table]:
@@ -93,14 +127,14 @@ def _terms(rows: list[Result], known: list[str]) -> list[Table]:
         return []
     arms = [arm for arm in known if any(arm in cells for cells in incidence.values())] or [POOLED]
     body = [
-        [soc, term, *(_subjects(cells.get(arm)) for arm in arms)]
+        [term, "uncoded" if soc == "UNCODED" else soc, *(_subjects(cells.get(arm)) for arm in arms)]
         for (soc, term), cells in list(incidence.items())[:MOST_TERMS]
     ]
     left = len(incidence) - len(body)
     notes = ["Subjects with at least one treatment-emergent event / subjects at risk, and events in brackets."]
     if left > 0:
         notes.append(f"{left} less frequent terms are left out; dosetrail summary adverse-events --all lists them.")
-    return [Table("Most frequent terms", ["system organ class", "term", *arms], body, notes)]
+    return [Table("Most frequent terms", ["term", "system organ class", *arms], body, notes)]
 
 
 def _incidence(rows: list[Result]) -> dict[tuple[str, str], dict[str, dict[str, Result]]]:
@@ -121,13 +155,7 @@ def _incidence(rows: list[Result]) -> dict[tuple[str, str], dict[str, dict[str, 
 
 
 def _subjects(cell: dict[str, Result] | None) -> str:
-    if cell is None or "incidence" not in cell:
-        return ""
-    row = cell["incidence"]
-    events = cell.get("events")
-    count = f" [{events['value']:.0f}]" if events is not None and events["value"] is not None else ""
-    share = f" {100 * row['value']:.1f}%" if row["value"] is not None else ""
-    return f"{row['numerator']:.0f}/{row['denominator']:.0f}{share}{count}"
+    return "" if cell is None else share_and_events(Cell(cell))
 
 
 def _event_charts(reader: Reader, rows: list[Result], known: list[str]) -> list[tuple[str, str]]:
@@ -224,7 +252,8 @@ def _differences(rows: list[Result]) -> Section:
     for row in rows:
         whole = all(row[name] is None for name in ("by", "period", "term", "soc")) and not row["estimand"]
         if row["statistic"] in DIFFERENCES and whole and row["unit"] == "1" and row["lower"] is not None:
-            what = " ".join(filter(None, (row["parameter"].replace("_", " "), row["drug"], row["channel"])))
+            name = "any adverse event" if row["parameter"] == "teae" else row["parameter"].replace("_", " ")
+            what = " ".join(filter(None, (name, row["drug"], row["channel"])))
             label = f"{what}: {row['arm']} - {row['comparator']}"
             shown.append(Contrast(label, 100 * row["value"], 100 * row["lower"], 100 * row["upper"]))
     if shown:

@@ -101,7 +101,7 @@ def _breakdown(title: str, rows: list[Result], printed: Printed) -> list[str]:
             found = [
                 row
                 for wanted in BREAKDOWN
-                for row in _figure(
+                for row in figure_rows(
                     Wanted(f"  {wanted.label}", wanted.parameter, wanted.write, compared=wanted.compared),
                     figures.get((wanted.parameter, by, value, None, None), {}),
                     own,
@@ -111,9 +111,9 @@ def _breakdown(title: str, rows: list[Result], printed: Printed) -> list[str]:
             for key, cells in figures.items():
                 if key[1:3] == (by, value) and key[0] not in named and key[0] != "teae":
                     label = "  " + " ".join(filter(None, (_named(key[0], cells), key[4])))
-                    found += _figure(Wanted(label, key[0], _any_value), cells, own)
+                    found += figure_rows(Wanted(label, key[0], _any_value), cells, own)
             any_event = figures.get(("teae", by, value, None, None), {})
-            found += _figure(Wanted("  any event", "teae", share_and_events), any_event, own)
+            found += figure_rows(Wanted("  any event", "teae", share_and_events), any_event, own)
             body += [[f"{by.replace('_', ' ')} {value}"], *found] if found else []
         if body:
             heading = f"{title}{_basis(group)}  {printed.glyphs.text(context)}".rstrip()
@@ -170,12 +170,12 @@ def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], 
         if printed.overview and not line.overview:
             continue
         cells = figures.get((line.parameter, line.by, line.by_value, None, None), {})
-        whole = _figure(line, cells, printed)
+        whole = figure_rows(line, cells, printed)
         parts: Body = []
         if line.compared:
             for key, by_period in figures.items():
                 if key[0] == line.parameter and key[1] is None and key[3] is not None:
-                    parts += _figure(Wanted(f"  {key[3]}", line.parameter, line.write), by_period, printed)
+                    parts += figure_rows(Wanted(f"  {key[3]}", line.parameter, line.write), by_period, printed)
         # A curve has no figure for the whole, only for its days.
         body += [*(whole or ([[line.label]] if parts else [])), *parts]
     if not printed.overview:
@@ -199,7 +199,7 @@ def _family_lines(rows: list[Result], counted: str, wanted: tuple[Wanted, ...], 
     return lines
 
 
-def _figure(line: Wanted, cells: dict[str, Cell], printed: Printed) -> Body:
+def figure_rows(line: Wanted, cells: dict[str, Cell], printed: Printed) -> Body:
     """The rows of one figure: values, and where it is compared its interval and differences."""
     found = {arm: cells.get(arm, Cell()) for arm in printed.arms}
     values = {arm: line.write(cell) or _missing(cell) for arm, cell in found.items()}
@@ -261,7 +261,7 @@ def _others(figures: dict[Key, dict[str, Cell]], wanted: tuple[Wanted, ...], pri
         if (by is None and parameter in own) or by in ON_REQUEST:
             continue
         label = f"{by}: {by_value}" if by else _named(parameter, cells)
-        body += _figure(Wanted(label, parameter, _any_value), cells, printed)
+        body += figure_rows(Wanted(label, parameter, _any_value), cells, printed)
     return body
 
 
@@ -288,7 +288,7 @@ def _per_1000(figures: dict[Key, dict[str, Cell]], printed: Printed) -> Body:
     for key, cells in figures.items():
         if key[0] == "events_per_1000_doses":
             line = Wanted(f"{key[4]} per 1,000 doses", key[0], lambda cell: plain(cell.value("rate")), compared=True)
-            body += _figure(line, cells, printed)
+            body += figure_rows(line, cells, printed)
     return body
 
 
@@ -313,16 +313,18 @@ def _terms(rows: list[Result], figures: dict[Key, dict[str, Cell]], printed: Pri
         order = sorted(set(classes.values()), key=lambda soc: (-_frequency(plain_figures.get(soc, {})), soc))
         body: Body = [[""]]
         for soc in order:
-            body += _figure(Wanted(soc, "teae", share_and_events, compared=True), plain_figures.get(soc, {}), printed)
+            body += figure_rows(
+                Wanted(soc, "teae", share_and_events, compared=True), plain_figures.get(soc, {}), printed
+            )
             for name in terms:
                 if classes[name] == soc:
                     line = Wanted(f"  {name}", "teae", share_and_events, compared=True)
-                    body += _figure(line, plain_figures[name], printed)
+                    body += figure_rows(line, plain_figures[name], printed)
         return body, 0
     shown = terms[: TERMS[printed.overview]]
     body = [[""], ["most frequent:"]]
     for name in shown:
-        body += _figure(Wanted(f"  {name}", "teae", share_and_events), plain_figures[name], printed)
+        body += figure_rows(Wanted(f"  {name}", "teae", share_and_events), plain_figures[name], printed)
     return body, len(terms) - len(shown)
 
 

@@ -44,16 +44,19 @@ def report(
         rows = read_rows(reader)
         facts = reader.facts
         sections = read_sections(reader, rows)
-    title = " ".join(filter(None, (facts.study, facts.title)))
+        arms = reader.rows("SELECT arm_code, arm FROM arm WHERE arm_code IS NOT NULL ORDER BY arm_order")
     origin = [
         ("release", f"{facts.release}{'' if facts.blinding == 'open' else ', ' + facts.blinding}"),
+        ("published", f"{facts.built_utc:%Y-%m-%d %H:%M} UTC"),
         ("ledger head", facts.ledger_head),
         ("data cut", facts.data_cut_words),
         ("program", f"dosetrail {facts.program_version}"),
         ("made again by", _command(facts, cutoff is not None, unblinded=unblinded)),
+        *(("arm", f"{code}: {name}") for code, name in arms if name != code),
+        ("intervals", "95 %; differences between arms, in points where of shares, are descriptive and not adjusted"),
     ]
     write = markdown_report if suffix == ".md" else html_report
-    text = write(title, origin, sections)
+    text = write(facts.study, facts.title, origin, sections)
     if out.exists() and not force and out.read_text(encoding="utf-8", errors="replace") != text:
         raise UsageProblem(f"{out} holds something else.", remedy="Choose another name, or replace it with --force.")
     try:
