@@ -142,7 +142,11 @@ def test_excel_cells_are_typed_and_no_cell_is_a_formula() -> None:
     parts = zipfile.ZipFile(io.BytesIO(book))
     sheets = [parts.read(name) for name in parts.namelist() if name.startswith("xl/worksheets/")]
     assert not [sheet for sheet in sheets if b"<f>" in sheet or b"<hyperlink" in sheet]
-    assert b'state="frozen"' in parts.read("xl/worksheets/sheet1.xml")
+    sheet = parts.read("xl/worksheets/sheet1.xml")
+    assert b'state="frozen"' in sheet and b'<autoFilter ref="A1:H5"/>' in sheet
+    # Days and moments are numbers with a date format, not text; numbers are numbers.
+    kinds = [kind.base_type() for kind in data.select("amount", "count", "at").dtypes]
+    assert kinds == [pl.Float64, pl.Float64, pl.Datetime]
     assert b"\x1b" not in b"".join(parts.read(name) for name in parts.namelist())
     assert b"_x001B_" not in parts.read("xl/sharedStrings.xml")
 

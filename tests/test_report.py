@@ -96,6 +96,28 @@ def test_the_same_release_gives_the_same_bytes(page: str, study: Study, tmp_path
     assert run(["report", "--study", str(study.root), "--out", str(tmp_path / "report.pdf")]) == 2
 
 
+def test_a_report_is_an_export_the_ledger_knows(study: Study, tmp_path: Path, capsys: Capture) -> None:
+    """Its release is kept for it, its file is watched, and it is made again with the same bytes."""
+    out = tmp_path / "handed-out.html"
+    assert run(["report", "--study", str(study.root), "--out", str(out)]) == 0
+    content = out.read_bytes()
+    capsys.readouterr()
+
+    def listed() -> dict[str, str]:
+        assert run(["exports", "--study", str(study.root), "--json"]) == 0
+        found: dict[str, str] = json.loads(capsys.readouterr().out)["exports"][0]
+        return found
+
+    assert (listed()["what"], listed()["state"], listed()["release"]) == ("report", "as written", 1)
+    out.write_text("somebody was here")
+    assert listed()["state"] == "changed"
+    number = listed()["number"]
+    assert run(["export", "again", number, "--study", str(study.root)]) == 2
+    assert run(["export", "again", number, "--force", "--study", str(study.root)]) == 0
+    assert "The bytes are those of export" in " ".join(capsys.readouterr().out.split())
+    assert out.read_bytes() == content
+
+
 def test_markdown_has_the_tables(study: Study, tmp_path: Path) -> None:
     out = tmp_path / "report.md"
     assert run(["report", "--study", str(study.root), "--out", str(out)]) == 0

@@ -19,6 +19,7 @@ from tui.export_identity import POOLED, check_file_name, deidentified_rows
 if TYPE_CHECKING:
     from analysis.exports import ExportFile, Origin
     from analysis.identity import Pseudonyms
+    from store.ledger import JsonValue
     from store.study import Study
     from tui.desk import Exporter
     from tui.export_rows import Rows
@@ -66,7 +67,7 @@ class Exported:
 def sentence(written: Exported) -> str:
     """What was written where, for people."""
     first, *beside = written.files
-    names = f"{first} (beside it {' and '.join(path.name for path in beside)})"
+    names = f"{first} (beside it {' and '.join(path.name for path in beside)})" if beside else str(first)
     done = f"{written.rows:,} rows written to {names}" if written.changed else f"Unchanged: {names}"
     noted = "" if written.recorded else " Not noted in the ledger: this account may not write it."
     return f"{done}.{noted}"
@@ -236,11 +237,11 @@ def _write_all(files: list[ExportFile], paths: list[Path], *, force: bool) -> bo
             path=taken[0],
         )
     for file, path in different:
-        _replace(path, file.content)
+        replace_file(path, file.content)
     return bool(different)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write beside the target and rename, so that nobody ever reads half a file."""
     from store.errors import write_error
 
@@ -266,29 +267,28 @@ def _umask() -> int:
 
 
 def _record(study: Study, request: ExportRequest, origin: Origin, rows: int, sha256: str) -> bool:
-    """Note the export in the ledger, so that its release is kept; False where this account may not write
-    there.
-    """
+    new: dict[str, JsonValue] = {
+        "what": request.what,
+        "format": request.format,
+        "rows": rows,
+        "sha256": sha256,
+        "identity": request.identity,
+        "path": str(request.out.absolute()),
+        "chosen": {name: getattr(request, name) for name in RECORDED if getattr(request, name) is not None},
+        "data_cut": origin.data_cut,
+        "population": origin.population,
+    }
+    return record_export(study, origin.release, new, unblinded=request.unblinded)
+
+
+def record_export(study: Study, release: int, new: dict[str, JsonValue], *, unblinded: bool) -> bool:
+    """Note an export in the ledger, so that its release is kept; False where this account may not write there."""
     from store.errors import NotAllowed
     from store.ledger import Entry
 
-    entry = Entry(
-        action="export",
-        record=f"release/{origin.release:06d}",
-        new={
-            "what": request.what,
-            "format": request.format,
-            "rows": rows,
-            "sha256": sha256,
-            "identity": request.identity,
-            "path": str(request.out.absolute()),
-            "chosen": {name: getattr(request, name) for name in RECORDED if getattr(request, name) is not None},
-            "data_cut": origin.data_cut,
-            "population": origin.population,
-        },
-    )
     try:
-        (study.unblinded_ledger if request.unblinded else study.ledger).append([entry])
+        ledger = study.unblinded_ledger if unblinded else study.ledger
+        ledger.append([Entry(action="export", record=f"release/{release:06d}", new=new)])
     except NotAllowed:
         return False
     return True

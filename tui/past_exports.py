@@ -88,6 +88,7 @@ def export_again(study: Study, number: str, out: Path | None, *, force: bool) ->
     """
     from store.errors import UsageProblem
     from tui.exporting import ExportRequest, write_export_files
+    from tui.report_writing import REPORT, ReportRequest, write_report
 
     past = next((one for one in read_past_exports(study) if one.number == number.upper()), None)
     if past is None:
@@ -95,6 +96,8 @@ def export_again(study: Study, number: str, out: Path | None, *, force: bool) ->
     path = out or past.path
     if path is None:
         raise UsageProblem(f"Where export {number} was written is not recorded.", remedy="Name a file with --out.")
+    if past.what == REPORT:
+        return write_report(study, ReportRequest(path, as_of=past.release, force=force, **past.chosen))[0], past
     request = ExportRequest(
         past.what, past.format, path, as_of=past.release, identity=past.identity, force=force, **past.chosen
     )

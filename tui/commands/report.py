@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tui.commands.options import AsOfOption, CutoffOption, JsonOption, StudyOption, UnblindedOption, open_study
-
-if TYPE_CHECKING:
-    from tui.reading import ReleaseFacts
 
 
 def report(
@@ -25,52 +22,20 @@ def report(
 ) -> int:
     """Write a report: enrolment, exposure, accuracy, compliance, adverse events, differences, data quality.
 
-    One file that needs nothing else, with charts as vector graphics; the same release gives the same bytes.
+    One file that needs nothing else, with charts as vector graphics; the same release gives the same bytes. The
+    ledger notes it as an export.
 
     Example: dosetrail report --out report.html
     """
-    from store.errors import UsageProblem, write_error
-    from tui.commands.summary import read_rows
+    from tui.exporting import sentence
     from tui.output import write_json, write_paragraph
-    from tui.reading import open_release
-    from tui.report_pages import html_report, markdown_report
-    from tui.report_parts import read_sections
+    from tui.report_writing import ReportRequest, write_report
 
-    suffix = out.suffix.lower()
-    if suffix not in (".html", ".htm", ".md"):
-        raise UsageProblem(f"{out.name} is neither .html nor .md.", remedy="Name the file report.html or report.md.")
-    opened = open_study(context, study)
-    with open_release(opened, unblinded=unblinded, as_of=as_of, cutoff=cutoff) as reader:
-        rows = read_rows(reader)
-        facts = reader.facts
-        sections = read_sections(reader, rows)
-        arms = reader.rows("SELECT arm_code, arm FROM arm WHERE arm_code IS NOT NULL ORDER BY arm_order")
-    origin = [
-        ("release", f"{facts.release}{'' if facts.blinding == 'open' else ', ' + facts.blinding}"),
-        ("published", f"{facts.built_utc:%Y-%m-%d %H:%M} UTC"),
-        ("ledger head", facts.ledger_head),
-        ("data cut", facts.data_cut_words),
-        ("program", f"dosetrail {facts.program_version}"),
-        ("made again by", _command(facts, cutoff is not None, unblinded=unblinded)),
-        *(("arm", f"{code}: {name}") for code, name in arms if name != code),
-        ("intervals", "95 %; differences between arms, in points where of shares, are descriptive and not adjusted"),
-    ]
-    write = markdown_report if suffix == ".md" else html_report
-    text = write(facts.study, facts.title, origin, sections)
-    if out.exists() and not force and out.read_text(encoding="utf-8", errors="replace") != text:
-        raise UsageProblem(f"{out} holds something else.", remedy="Choose another name, or replace it with --force.")
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise write_error(error, f"The report {out}") from error
+    request = ReportRequest(out, as_of=as_of, cutoff=cutoff, unblinded=unblinded, force=force)
+    written, facts = write_report(open_study(context, study), request)
     if json:
-        write_json({**facts.to_json(), "file": str(out), "bytes": len(text.encode())})
+        size = out.stat().st_size
+        write_json({**facts.to_json(), "file": str(out), "bytes": size, "sha256": written.sha256})
     else:
-        write_paragraph(f"{out}: {len(sections)} sections from release {facts.release}.")
+        write_paragraph(f"Release {facts.release}: {sentence(written)}")
     return 0
-
-
-def _command(facts: ReleaseFacts, cut: bool, *, unblinded: bool) -> str:
-    words = ["dosetrail report --as-of", str(facts.release)]
-    words += ["--cutoff", str(facts.data_cut)] if cut else []
-    return " ".join([*words, *(["--unblinded"] if unblinded else []), "--out FILE"])
