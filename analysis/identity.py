@@ -39,7 +39,10 @@ KEYS = frozenset(
         "accountability_seq",
         "plan_seq",
         "query_id",
+        "AESEQ",
         "AESEQC",
+        "DSSEQ",
+        "EXSEQ",
         "EXSEQC",
         "SRCSEQC",
     )
@@ -67,7 +70,7 @@ CODED = frozenset(
 TYPED = frozenset(("term",))
 """Columns that are coded in pooled results but typed by a person in rows of subjects."""
 
-RARE = ("race", "ethnicity", "country", "RACE", "ETHNIC", "COUNTRY")
+RARE = ("sex", "race", "ethnicity", "country", "SEX", "RACE", "ETHNIC", "COUNTRY")
 """What describes a subject: a value that fewer subjects than the smallest cell share is left out."""
 
 LEFT_OUT = frozenset(
@@ -128,7 +131,7 @@ def deidentify(frame: pl.DataFrame, names: Pseudonyms, smallest: int) -> pl.Data
 
     Subject, site and device become pseudonyms; dates move by the subject's shift and are left out without a subject;
     completed dates and times in UTC are left out; ages from 90 on are 90; coded text stays; other text, files and lines
-    are left out. A race, ethnic group or country of fewer than `smallest` subjects is NULL.
+    are left out. A sex, race, ethnic group or country of fewer than `smallest` subjects is NULL.
     """
     import polars as pl
 

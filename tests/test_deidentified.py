@@ -341,6 +341,18 @@ def test_what_gives_a_shift_away_is_left_out(study: Study, tmp_path: Path) -> No
     ]
 
 
+def test_no_number_or_word_of_a_list_leads_back_to_its_file(study: Study, tmp_path: Path) -> None:
+    """A view numbers records by their line where the list has no number; a category of a deviation may be typed."""
+    for what in ("adae", "sdtm_ae", "sdtm_ds", "sdtm_ex", "deviation"):
+        export(study, what, tmp_path / f"{what}.parquet")
+    frames = {path.stem: pl.read_parquet(path) for path in tmp_path.glob("*.parquet")}
+    for what, column in (("adae", "AESEQ"), ("sdtm_ae", "AESEQ"), ("sdtm_ds", "DSSEQ"), ("sdtm_ex", "EXSEQ")):
+        keys = frames[what][column].to_list()
+        assert keys and all(re.fullmatch("REC-[0-9A-F]{12}", key) for key in keys), what
+    assert set(frames["adae"]["AESEQ"]) <= set(frames["sdtm_ae"]["AESEQ"])
+    assert "category" not in frames["deviation"].columns and frames["deviation"].height
+
+
 def test_a_file_is_not_named_after_a_subject(study: Study, tmp_path: Path, capsys: Capture) -> None:
     for name in ("s07-001.csv", "doses_S07-002.csv", f"of {DEVICE_ID}.csv", "site-S08.csv"):
         export(study, "doses", tmp_path / name, code=2)

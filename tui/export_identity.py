@@ -44,8 +44,8 @@ NO_NEED = ("arm", "planned_visit", "upload_interval", "study_setting")
 """Of these, what belongs into a full data set as it is."""
 
 
-MAY_BE_TYPED = {"adae": ("AEDECOD",)}
-"""Columns that hold the reported words where an event is uncoded."""
+MAY_BE_TYPED = {"adae": ("AEDECOD",), "deviation": ("category",)}
+"""Columns that hold the reported words where an event is uncoded, or words of a list that nobody coded."""
 
 
 POOLED = ("summary", "arm-summary", "result")
