@@ -129,6 +129,7 @@ _RULES: dict[str, _Rule] = {
     "control_total": _Rule(("total_date",), _until("total_date")),
     "disposition": _Rule(("disposition_date",), _until("disposition_date")),
     "deviation": _Rule(("start_date",), _until("start_date")),
+    "deviation_recorded": _Rule(("start_date",), _until("start_date")),
     "visit": _Rule(("start_date",), _until("start_date")),
     "device_event": _Rule(("start_local",), _until("start_local")),
     "wear_interval": _Rule(("start_local",), _open_ended("start_local", "end_local", clip=False)),

@@ -103,4 +103,9 @@ def _excluded_per_protocol(frames: Frames) -> set[str]:
         (pl.col("importance").str.to_lowercase() == "major").fill_null(False)
         | pl.col("excludes_from").str.to_lowercase().str.contains("per.?protocol").fill_null(False)
     )
-    return set(deviations["subject_id"].to_list())
+    names = ["subject_id", "importance", "excludes_from", "state"]
+    recorded = frames("deviation_recorded", names).filter(
+        pl.col("state").is_in(["recorded", "confirmed"])
+        & ((pl.col("importance") == "major") | (pl.col("excludes_from") == "per_protocol").fill_null(False))
+    )
+    return {*deviations["subject_id"].to_list(), *recorded["subject_id"].to_list()}

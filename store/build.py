@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from store.accounting import FileCounts, count_rows
-from store.desk_rows import insert_desk, insert_desk_settings
+from store.desk_rows import insert_desk, insert_desk_settings, insert_deviations
 from store.digest import compute_release_digest
 from store.empty_release import open_empty_release
 from store.facts import Facts, SourceFact
@@ -110,6 +110,7 @@ class ReleaseBuilder:
         self._progress("computing results")
         con.execute("SET preserve_insertion_order = true")
         con.execute(f"SET memory_limit = '{ANALYSIS_MEMORY_LIMIT}'")
+        insert_deviations(con, inputs)
         with keeping_frames(con) as keep:
             result = inputs.analyst.analyse(read_frames(con), protocol, self._counting(keep))
         insert_frame(con, TABLES["result"], result)

@@ -13,12 +13,16 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from store.clock_epochs import ClockChange, ClockReading, derive_clock_epochs
+from store.corrections import correct_clocks
 from store.timed_tables import FIRST_YEAR, LOST, TIMED, TimedTable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
 
     from store.received import Received, ReceivedTable
+    from store.row_decisions import Decision
 
 
 def create_clock_epochs(con: duckdb.DuckDBPyConnection, received: Received) -> None:
@@ -95,7 +99,9 @@ def _zones_of(
     return [(device_id, zone, first.get(device_id)) for device_id, zone in zones]
 
 
-def create_clock_rows(con: duckdb.DuckDBPyConnection, received: ReceivedTable, subject: str, joins: str) -> None:
+def create_clock_rows(
+    con: duckdb.DuckDBPyConnection, received: ReceivedTable, decisions: Sequence[Decision], subject: str, joins: str
+) -> None:
     """Create ``clock_row``: UTC, offset, correction, rule and certainty of the rows of devices whose clock is known.
 
     ``subject``: SQL of a row's subject over ``s`` and ``joins``.
@@ -111,6 +117,7 @@ def create_clock_rows(con: duckdb.DuckDBPyConnection, received: ReceivedTable, s
     if con.execute("SELECT 1 FROM device_clock LIMIT 1").fetchall():
         _insert_epoch_rows(con, received, timed, subject, joins)
     if "device_seq" in received.columns:
+        correct_clocks(con, received, decisions, subject, joins)  # what a person saw, before what the order suggests
         _insert_bracketed(con, received, timed, subject, joins)
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from store.checks import insert_findings
+from store.deviations import Deviation, proposed_id, read_deviations
 from store.errors import UsageProblem
 from store.queries import Due, Query, fold_queries
 from store.release_tables import insert_rows
@@ -38,10 +39,36 @@ def insert_desk_settings(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> 
     insert_rows(con, "role_holder", sorted(holders, key=str))
 
 
+def insert_deviations(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:
+    """deviation_recorded as the ledger has it: before the analysis, whose populations follow from it."""
+    insert_rows(con, "deviation_recorded", [tuple(vars(row).values()) for row in read_deviations(inputs.ledger_rows)])
+
+
+def _propose_deviations(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> None:
+    """Findings of the checks that propose deviations, but for those a person decided on."""
+    known = {row[0] for row in con.execute("SELECT deviation_id FROM deviation_recorded").fetchall()}
+    proposed = []
+    for check, rule in sorted(protocol.checks.deviations.items()):
+        for finding, subject, text, record in con.execute(
+            "SELECT finding_id, subject_id, text, record FROM finding WHERE check_id = ? AND subject_id IS NOT NULL "
+            "ORDER BY finding_id",
+            [check],
+        ).fetchall():
+            name = proposed_id(finding)
+            if name not in known:
+                made = Deviation(
+                    name, subject, text, rule.category, rule.importance, None, rule.excludes_from, "proposed", check,
+                    record,
+                )  # fmt: skip
+                proposed.append(tuple(vars(made).values()))
+    insert_rows(con, "deviation_recorded", sorted(proposed, key=lambda row: str(row[0])))
+
+
 def insert_desk(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:
     """finding, query and safety_report: a function of the release's data, the ledger and the protocol."""
     protocol = inputs.protocol.protocol
     insert_findings(con, protocol)
+    _propose_deviations(con, protocol)
     received = {fact.source_id: fact.received_utc for fact in inputs.facts.sources}
     due = Due(protocol.queries.due_days, protocol.queries.high_due_days)
     queries = fold_queries(inputs.ledger_rows, _raised_by_checks(con, received, due), due)

@@ -17,6 +17,7 @@ from store.cuts import NAME_CUT
 from store.device_actions import Assignment, Return, read_assignments
 from store.errors import IntegrityFailure
 from store.ledger_chain import LedgerRow
+from store.row_decisions import Decision, read_decisions
 from store.undoing import standing
 
 IMPORT_SOURCE = "import_source"
@@ -145,6 +146,8 @@ class Facts:
     assignments: tuple[Assignment, ...] = ()
     """Devices given to subjects, as people recorded it."""
     returns: tuple[Return, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    """What people decided about rows in quarantine."""
 
     def source(self, sha256: str) -> SourceFact | None:
         return next((fact for fact in self.sources if fact.sha256 == sha256), None)
@@ -175,7 +178,7 @@ def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None 
         if row.action == RECORD_PROTOCOL:
             protocol = row.record.removeprefix("protocol/")
     ordered = sorted(sources.values(), key=lambda fact: fact.precedence)
-    return Facts(tuple(ordered), protocol, seq, head, *read_assignments(kept))
+    return Facts(tuple(ordered), protocol, seq, head, *read_assignments(kept), read_decisions(kept))
 
 
 def withholds_name(row: LedgerRow) -> bool:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from store.corrections import corrected_time
 from store.device_actions import Assignment, apply_returns
+from store.timed_tables import LOST, TIMED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import duckdb
 
     from store.facts import Facts
     from store.protocol import Protocol
     from store.received import Received, ReceivedTable
+    from store.row_decisions import Decision
 
 STATED_IN = {
     "dose_event": "start_local",
@@ -190,11 +195,12 @@ BY_DEVICE = {
 """Tables whose rows may name only a device, and the column that says on which day it had to be somebody's."""
 
 
-def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
+def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable, decisions: Iterable[Decision]) -> None:
     """Create ``assigned_<table>(source_id, line, part, subject_id)`` for rows that name a device and no subject.
 
     Exactly one subject must have had the device on the row's day. A row of a table that needs a subject is otherwise
-    quarantined as unassigned_device; alarms and control totals stay with their device.
+    quarantined as unassigned_device (as impossible_time where its clock was lost, so that the day says nothing); alarms
+    and control totals stay with their device.
     """
     name = received.table.name
     con.execute(
@@ -203,7 +209,7 @@ def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> 
     )
     subject = "r.subject_id" if "subject_id" in received.columns else "CAST(NULL AS VARCHAR)"
     if "device_id" in received.columns:
-        day = f"CAST(r.{BY_DEVICE[name]} AS DATE)"
+        day = f"CAST({corrected_time(received, decisions, BY_DEVICE[name])} AS DATE)"
         con.execute(
             f"""
             INSERT INTO assigned_{name}
@@ -215,10 +221,14 @@ def assign_subjects(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> 
             """
         )
     if received.table.column("subject_id").required:
+        reason = "'unassigned_device'"
+        if name in TIMED and {"device_id", "device_seq"} <= set(received.columns):
+            lost = f"r.{TIMED[name].start} < {LOST} AND r.device_seq IS NOT NULL"
+            reason = f"CASE WHEN {lost} THEN 'impossible_time' ELSE {reason} END"
         con.execute(
             f"""
             INSERT INTO exc_{name}
-            SELECT source_id, line, part, 'unassigned_device', NULL FROM {received.view} r
+            SELECT source_id, line, part, {reason}, NULL FROM {received.view} r
             WHERE {subject} IS NULL
               AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM assigned_{name})
               AND (source_id, line, part) NOT IN (SELECT source_id, line, part FROM exc_{name})

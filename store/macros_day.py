@@ -86,10 +86,13 @@ _WORK = f"""
         UNION ALL SELECT 'quarantine', CAST(reason AS VARCHAR), CAST(NULL AS VARCHAR),
             count(*) || CASE WHEN count(*) = 1 THEN ' row: ' ELSE ' rows: ' END
                 || replace(CAST(reason AS VARCHAR), '_', ' '), CAST(NULL AS DATE), 'medium', count(*)
-        FROM quarantine GROUP BY reason
+        FROM quarantine WHERE decision IS NULL GROUP BY reason
         UNION ALL SELECT 'compliance', subject_id, subject_id,
             'took ' || given || ' of ' || expected || ' expected doses in 28 monitored days', CAST(NULL AS DATE),
             'medium', 1 FROM ({_BELOW})
+        UNION ALL SELECT 'deviation', deviation_id, subject_id, 'confirm or dismiss: ' || coalesce(term, found_by),
+            CAST(NULL AS DATE), CASE WHEN importance = 'major' THEN 'high' ELSE 'medium' END, 1
+        FROM deviation_recorded WHERE state = 'proposed'
         UNION ALL SELECT 'visit', subject_id || '/' || visit_number, subject_id,
             coalesce(visit, 'visit ' || visit_number) || CASE WHEN overdue THEN ': window has passed'
             ELSE ': in window' END, last_date, CASE WHEN overdue THEN 'high' ELSE 'low' END, 1
@@ -155,7 +158,7 @@ DAY_MACROS: dict[str, tuple[str, str]] = {
     "worklist": (
         f"CREATE MACRO worklist(now_utc) AS TABLE {_WORK}",
         "What needs somebody at a moment in UTC: open and answered queries, safety reports, silent devices, rows in "
-        "quarantine, subjects below the compliance threshold, visits; the most urgent first."
+        "quarantine, proposed deviations, subjects below the compliance threshold, visits; the most urgent first."
         + _columns("what ref subject_id site_id problem due overdue days_left priority rows"),
     ),
 }

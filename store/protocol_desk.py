@@ -19,6 +19,14 @@ class Queries(Model):
     high_due_days: Annotated[int, Field(ge=1)] = 7
 
 
+class DeviationRule(Model):
+    """What a check proposes where it finds something; a person confirms or dismisses it."""
+
+    category: str | None = None
+    importance: Literal["major", "minor"] = "minor"
+    excludes_from: Literal["per_protocol"] | None = None
+
+
 class Checks(Model):
     """[checks]: which built-in checks raise queries, and their limits."""
 
@@ -26,6 +34,8 @@ class Checks(Model):
     """Ids of built-in checks that are not wanted."""
     days_without_dose: Annotated[int, Field(ge=1)] = 3
     """Missed days in a row from which a query is raised."""
+    deviations: dict[str, DeviationRule] = Field(default_factory=dict)
+    """Id of a check, built-in or [[check]] -> the deviation that each of its findings proposes."""
     control_total_pct: Annotated[float, Field(ge=0)] = 5.0
     """Difference of a device's own daily total to the sum of its events, in percent of the total."""
 

@@ -33,15 +33,6 @@ _FROM: dict[str, tuple[State, ...]] = {
 }
 _WORDS = {ANSWER: "answered", CLOSE: "closed", REOPEN: "reopened", WAIVE: "waived"}
 
-MAY: dict[str, tuple[str, ...]] = {
-    RAISE: ("coordinator", "monitor", "data_manager"),
-    ANSWER: ("coordinator", "data_manager"),
-    CLOSE: ("data_manager",),
-    REOPEN: ("monitor", "data_manager"),
-    WAIVE: ("data_manager",),
-}
-"""Roles that may take a step, where the protocol names roles."""
-
 
 @dataclass(frozen=True)
 class Query:

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 
 from store.permissions import set_mode
 from store.publish import hash_file
+from store.row_decisions import replaced_texts
 from store.schema import text_literal
 
 if TYPE_CHECKING:
     import duckdb
 
     from store.facts import SourceFact
+    from store.row_decisions import Decision
     from store.study import Study
 
 MANIFEST = "manifest.json"
@@ -78,9 +80,11 @@ class _Segment:
 
 
 class ReceivedCache:
-    """The cache of one study; ``fingerprint`` names the program that reads files (``program_fingerprint``)."""
+    """The cache of one study; ``fingerprint`` names the program that reads files (``program_fingerprint``),
+    ``decisions`` are the corrections under which they are read."""
 
-    def __init__(self, study: Study, fingerprint: str) -> None:
+    def __init__(self, study: Study, fingerprint: str, decisions: Sequence[Decision] = ()) -> None:
+        self._decisions = decisions
         self._study = study
         self._folder = study.cache_dir
         self._fingerprint = fingerprint
@@ -204,7 +208,10 @@ class ReceivedCache:
         return segments
 
     def _key(self, fact: SourceFact) -> str:
-        depends = json.dumps([self._fingerprint, fact.sha256, fact.to_json()], sort_keys=True)
+        texts = replaced_texts(self._decisions, fact.stream)
+        depends = json.dumps(
+            [self._fingerprint, fact.sha256, fact.to_json(), *([texts] if texts else [])], sort_keys=True
+        )
         return hashlib.sha256(depends.encode()).hexdigest()
 
 

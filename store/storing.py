@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from store.clocks import clock_columns, create_clock_epochs, create_clock_rows, quarantine_lost_clocks
 from store.consents import AFTER, BEFORE, CONSENT_DAY, create_consent_spans, quarantine_without_consent
+from store.corrections import correct_devices, correct_subjects, insert_decisions
 from store.facts import Facts
 from store.identify import (
     BY_DEVICE,
@@ -17,6 +18,7 @@ from store.identify import (
 from store.protocol import Protocol as TrialProtocol
 from store.received import Received, ReceivedTable
 from store.resolve import resolve_table
+from store.row_decisions import LOST_CLOCK
 from store.schema import PROVENANCE_NAMES
 from store.site_time import create_fold_rows, create_subject_zones, create_zone_days, utc_columns, zone_joins
 from store.statement_progress import Progress
@@ -29,7 +31,7 @@ QUARANTINE_WORDS = {
     "unknown_subject": "no such subject in the enrolment data; the row is taken up when the subject arrives",
     "unknown_device": "the device is not in the trial's device list; the row is taken up when it is registered",
     "unassigned_device": "no subject, or several, had this device that day; the row is taken up with an assignment",
-    "impossible_time": "the device had lost its clock; the row is taken up when the change that set it right arrives",
+    "impossible_time": LOST_CLOCK,
     BEFORE: "the subject had not consented yet; the row is taken up when a form with an earlier day arrives",
     AFTER: "the subject had withdrawn the consent; the row is kept and not used",
     "key_conflict": "two rows of the file have the same key and different values; neither is used",
@@ -58,19 +60,20 @@ def store_received(
         if name not in first and not devices_known:
             _insert_sites(con)
             create_devices(con, protocol, received, facts)
+            correct_devices(con, received, facts.decisions)
             create_subject_zones(con)
             devices_known = True
         progress(f"storing {name}")
         resolve_table(con, table)
         if name in BY_DEVICE:
-            assign_subjects(con, table)
+            assign_subjects(con, table, facts.decisions)
         quarantine_unknown_subjects(con, table)
         quarantine_unknown_devices(con, table)
         if name == "device_event":
             create_clock_epochs(con, received)
         quarantine_without_consent(con, table, *_subject_of(con, table) if name in BY_DEVICE else ("s.subject_id", ""))
         if name in TIMED:
-            create_clock_rows(con, table, *_subject_of(con, table))
+            create_clock_rows(con, table, facts.decisions, *_subject_of(con, table))
             quarantine_lost_clocks(con, table)
         row = con.execute(f"SELECT count(*) FROM exc_{name}").fetchone()
         exceptions = bool(row and row[0])
@@ -80,6 +83,7 @@ def store_received(
             _insert_quarantined(con, table)
         if name == "subject":
             _create_places(con)
+            correct_subjects(con, received, facts.decisions)
         if name == "consent":
             create_consent_spans(con)
     if not devices_known:
@@ -87,9 +91,10 @@ def store_received(
         create_devices(con, protocol, received, facts)
     con.execute(
         "INSERT INTO quarantine SELECT source_id, line, table_name, CAST(reason AS quarantine_reason), field, value, "
-        "message, subject_id, device_id, raw FROM recv_rejected "
+        "message, subject_id, device_id, raw, NULL FROM recv_rejected "
         "ORDER BY source_id, line, reason, field, table_name, value"
     )
+    insert_decisions(con, facts.decisions)
 
 
 def _insert_sites(con: duckdb.DuckDBPyConnection) -> None:
@@ -219,7 +224,7 @@ def _insert_quarantined(con: duckdb.DuckDBPyConnection, received: ReceivedTable)
         con.execute(
             f"INSERT INTO quarantine SELECT r.source_id, r.line, '{name}', '{reason}', ?, {value}, ?, "
             f"{'r.subject_id' if 'subject_id' in has else 'NULL'}, {'r.device_id' if 'device_id' in has else 'NULL'}, "
-            "CAST(to_json(r.body) AS VARCHAR) "
+            "CAST(to_json(r.body) AS VARCHAR), NULL "
             f"FROM (SELECT *, struct_pack({_pack(columns)}) AS body FROM {received.view}) r "
             f"JOIN exc_{name} e USING (source_id, line, part) "
             f"ANTI JOIN (FROM quarantine WHERE reason = '{reason}') q USING (source_id, line) "

@@ -111,4 +111,79 @@ SAFETY_REPORT = Table(
     sort=("subject_id", "event_seq", "rule_id"),
 )
 
-DESK_TABLES: tuple[Table, ...] = (UPLOAD_INTERVAL, STUDY_SETTING, ROLE_HOLDER, FINDING, QUERY, SAFETY_REPORT)
+QUARANTINE_DECISION = Table(
+    "quarantine_decision",
+    "What people decided about rows in quarantine, of which all alike follow: corrected, rejected, excluded",
+    (
+        Column("ledger_seq", "BIGINT", "Ledger entry of the decision", required=True),
+        Column("problem_id", "VARCHAR", "Problem the rows share", required=True),
+        Column("decision", "VARCHAR", "corrected, rejected or excluded", required=True),
+        Column("reason_code", "VARCHAR", "Why the rows were in quarantine", required=True),
+        Column("field", "VARCHAR", "Fact that was corrected", blinding="never"),
+        Column("about", "VARCHAR", "Subject, device or unit as the rows state it", blinding="never"),
+        Column("old_value", "VARCHAR", "Text that is read as another", blinding="never"),
+        Column("new_value", "VARCHAR", "What it is now", blinding="never"),
+        Column("rows_then", "BIGINT", "Rows it was about when it was made", required=True),
+        Column("decided_by", "VARCHAR", "User", required=True),
+        Column("decided_utc", "TIMESTAMP", "When", required=True),
+        Column("reason", "VARCHAR", "Why", blinding="never"),
+    ),
+    key=("ledger_seq",),
+    origin="ledger",
+    sort=("ledger_seq",),
+    subject_level=False,
+)
+
+ROW_CORRECTION = Table(
+    "row_correction",
+    "Rows of which a person corrected the subject, the device or the clock, with what the source says",
+    (
+        Column("source_id", "VARCHAR", "Source file", required=True),
+        Column("line", "BIGINT", "Line in the file", required=True),
+        Column("part", "SMALLINT", "Part of the line", required=True),
+        Column("table_name", "VARCHAR", "Table of the row", required=True),
+        Column("field", "VARCHAR", "subject_id, device_id or clock", required=True),
+        Column("old_value", "VARCHAR", "As the source says it"),
+        Column("new_value", "VARCHAR", "As it is used"),
+        Column("ledger_seq", "BIGINT", "Ledger entry of the decision", required=True),
+    ),
+    key=("source_id", "line", "part", "table_name", "field"),
+    origin="build",
+    sort=("source_id", "line", "part", "table_name", "field"),
+    subject_level=False,
+)
+
+DEVIATION_RECORDED = Table(
+    "deviation_recorded",
+    "Protocol deviations that people recorded, and those a check proposed; deviations of files are in table deviation",
+    (
+        Column("deviation_id", "VARCHAR", "Deviation", required=True),
+        Column("subject_id", "VARCHAR", "Subject", required=True),
+        Column("term", "VARCHAR", "What happened", blinding="infer"),
+        Column("category", "VARCHAR", "Category", blinding="infer"),
+        Column("importance", "VARCHAR", "major or minor", required=True),
+        Column("start_date", "DATE", "Day"),
+        Column("excludes_from", "VARCHAR", "Population it excludes from; a major one excludes from per_protocol"),
+        Column("state", "VARCHAR", "proposed (by a check), recorded, confirmed, dismissed", required=True),
+        Column("found_by", "VARCHAR", "User, or the check that proposed it", required=True),
+        Column("record", "VARCHAR", "Record it is about: table/key"),
+        Column("decided_by", "VARCHAR", "User who recorded, confirmed or dismissed it"),
+        Column("decided_utc", "TIMESTAMP", "When"),
+        Column("reason", "VARCHAR", "Why", blinding="never"),
+    ),
+    key=("deviation_id",),
+    origin="ledger",
+    sort=("deviation_id",),
+)
+
+DESK_TABLES: tuple[Table, ...] = (
+    UPLOAD_INTERVAL,
+    STUDY_SETTING,
+    ROLE_HOLDER,
+    FINDING,
+    QUERY,
+    SAFETY_REPORT,
+    QUARANTINE_DECISION,
+    ROW_CORRECTION,
+    DEVIATION_RECORDED,
+)

@@ -61,7 +61,7 @@ DOSE_EVENT = received(
         Column(
             "clock_rule",
             "VARCHAR",
-            "How the device's clock was corrected: clock_set, clock_chain, clock_drift, lost_clock, entry_before",
+            "How the clock was corrected: clock_set, clock_chain, clock_drift, lost_clock, entry_before, person",
         ),
         Column("time_uncertain", "BOOLEAN", "TRUE: out of timing statistics, in dose totals"),
         Column("planned_amount", AMOUNT, "Amount planned as the record itself states it", blinding="never"),

@@ -51,6 +51,7 @@ QUARANTINE = Table(
         Column("subject_id", "VARCHAR", "Subject as stated, where readable"),
         Column("device_id", "VARCHAR", "Device as stated, where readable"),
         Column("raw", "VARCHAR", "The row as received", blinding="never"),
+        Column("decision", "VARCHAR", "rejected or excluded, where a person decided so (quarantine_decision)"),
     ),
     key=("source_id", "line", "reason", "field"),
     origin="build",

@@ -12,7 +12,8 @@ UNDO = "undo"
 
 UNDOABLE = (
     "assign_device", "return_device", "import_source", "approve_layout", "raise_query", "answer_query", "close_query",
-    "reopen_query", "waive_query", "record_awareness", "submit_report", "name_cut",
+    "reopen_query", "waive_query", "record_awareness", "submit_report", "name_cut", "correct_rows", "reject_rows",
+    "exclude_rows", "record_deviation", "confirm_deviation", "dismiss_deviation",
 )  # fmt: skip
 """Actions that can be reversed."""
 
@@ -38,8 +39,8 @@ def undo_entry(seq: int, rows: Sequence[LedgerRow], reason: str) -> Entry:
         raise UsageProblem(
             f"Ledger entry {seq} is nothing that can be undone.",
             remedy='The entries and their numbers: dosetrail sql "SELECT seq, action, record FROM ledger". '
-            "Assignments and returns, imports, approved layouts, named cuts, steps of queries and safety reports can "
-            "be undone.",
+            "Assignments and returns, imports, approved layouts, named cuts, steps of queries, safety reports, "
+            "decisions about quarantined rows and deviations can be undone.",
         )
     if row not in standing(rows, (*UNDOABLE, UNDO)):
         raise UsageProblem(f"Ledger entry {seq} is undone already.", remedy="Nothing needs to be done.")

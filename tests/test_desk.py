@@ -17,8 +17,8 @@ from store.protocol_desk import SafetyRule
 from store.safety_reports import due_at
 from store.study import Study, open_study
 from tui.cli import run
-from tui.query_state import require_role
 from tui.rebuilding import rebuild
+from tui.roles import role_for
 
 pytestmark = pytest.mark.xdist_group("desk")
 
@@ -291,10 +291,10 @@ def test_roles_say_who_may(study: Study, capsys: Capture) -> None:
     from store.permissions import user_name
 
     me = user_name(os.geteuid())
-    assert require_role((), "close_query") is None
-    assert require_role((("data_manager", me, None),), "close_query") == "data_manager"
+    assert role_for([], "close_query") is None
+    assert role_for([("data_manager", me, None)], "close_query") == "data_manager"
     with pytest.raises(NotAllowed, match="close query is for data_manager"):
-        require_role((("coordinator", me, None),), "close_query")
+        role_for([("coordinator", me, None)], "close_query")
     protocol = study.protocol_path.read_text()
     study.protocol_path.write_text(f'{protocol}\n[[role]]\nname = "coordinator"\nusers = ["{me}"]\n')
     say(study, capsys, "release")

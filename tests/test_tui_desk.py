@@ -103,6 +103,30 @@ def test_quarantine_is_one_row_a_problem(study: Study) -> None:
     drive(study, script)
 
 
+def test_a_problem_is_decided_on_with_a_preview_and_undone(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("4")
+        assert " e edit" in lines[-1] and " a accept" not in lines[-1]
+        lines = await driver.press("e", "S", "8", "enter")
+        assert "no subject S8" in lines[-2] and "waits" in rows_of(lines)[0]
+        lines = await driver.press("e", "S", "2", "enter")
+        assert "2 rows (2 doses, 1 subject): subject id S9 becomes S2" in lines[-2]
+        await driver.type("typing error")
+        lines = await driver.press("enter")
+        assert "corrected*" in rows_of(lines)[0]
+        lines = await driver.press("z")
+        assert "Undone: correct rows" in lines[-2] and "waits" in rows_of(lines)[0]
+        lines = await driver.press("l")
+        assert "2 rows (2 doses, 1 subject) will be excluded" in lines[-2]
+        lines = await driver.press("escape")
+        assert "Nothing was recorded" in lines[-2]
+        lines = await driver.press("d", "x", "enter")
+        assert "rejected*" in rows_of(lines)[0] and " e edit" not in lines[-1]
+
+    drive(study, script)
+    assert [row.action for row in study.ledger.read()][-3:] == ["correct_rows", "undo", "reject_rows"]
+
+
 def test_without_actions_nothing_can_be_written(study: Study) -> None:
     async def script(driver: Driver) -> None:
         lines = await driver.press("3")

@@ -66,7 +66,17 @@ class DeskActions:
     step: Callable[[str, str, str], str]
     """Action, query and text; returns what to say."""
     undo: Callable[[], str]
-    """Reverses this user's last step on a query; returns what to say."""
+    """Reverses this user's last step on a query or decision on a problem; returns what to say."""
+    problems: Callable[[], list[tuple[Any, ...]]]
+    """Problems in quarantine as they stand now, as rows of ``tui.desk_rows.PROBLEM_COLUMNS``."""
+    preview: Callable[[str, str, str], str]
+    """Action, problem and correction (empty: the proposed one); returns what would change."""
+    decide: Callable[[str, str, str, str], str]
+    """Action, problem, correction and reason; returns what to say."""
+    decide_deviation: Callable[[str, str, str], str]
+    """Action, deviation and reason; returns what to say."""
+    decided_deviations: Callable[[], list[tuple[Any, ...]]]
+    """Proposed deviations that were decided on since the release, one id each."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""What the app may write: steps of queries, through the same code as the command line."""
+"""What the app may write: steps of queries and decisions on problems, through the same code as the command line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from store.deviations import DEVIATION_ACTIONS
+from store.device_actions import ASSIGN_DEVICE
 from tui.desk import ActionRefused, DeskActions, Watch
 from tui.desk_rows import PENDING_COLUMNS
 
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 def desk_actions_for(study: Study) -> DeskActions:
     """The actions of one study. Raises ActionRefused with a sentence from each of them."""
     return DeskActions(
-        pending=lambda: _pending(study), step=lambda *words: _step(study, *words), undo=lambda: _undo(study)
+        pending=lambda: _pending(study),
+        step=lambda *words: _step(study, *words),
+        undo=lambda: _undo(study),
+        problems=lambda: _problems(study),
+        preview=lambda *words: _preview(study, *words),
+        decide=lambda *words: _decide(study, *words),
+        decide_deviation=lambda *words: _decide_deviation(study, *words),
+        decided_deviations=lambda: _decided_deviations(study),
     )
 
 
@@ -65,20 +74,112 @@ def _step(study: Study, action: str, query_id: str, text: str) -> str:
     return f"{query.query_id} is {query.state} (ledger {head.seq}); z undoes it"
 
 
+def _problems(study: Study) -> list[tuple[Any, ...]]:
+    from store.errors import DosetrailError
+    from tui.quarantine_state import read_problems
+    from tui.reading import open_release
+
+    try:
+        with open_release(study) as reader:
+            found = read_problems(study, reader)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    return [
+        (waiting.problem.problem_id, waiting.state, waiting.remedy, waiting.problem.corrects, waiting.proposal)
+        for waiting in found
+    ]
+
+
+def _preview(study: Study, action: str, problem_id: str, new: str) -> str:
+    from store.errors import DosetrailError
+    from tui.quarantine_state import record_decision
+
+    try:
+        if action == ASSIGN_DEVICE:
+            return _assignment(study, problem_id, new, "preview", dry_run=True)
+        return record_decision(study, action, problem_id, "preview", new or None, dry_run=True)[1]
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+
+
+def _assignment(study: Study, problem_id: str, words: str, reason: str, *, dry_run: bool) -> str:
+    """Give the device of a problem to a subject: ``words`` are the subject and the first day."""
+    from store.errors import UsageProblem
+    from tui.device_state import assignment
+    from tui.quarantine_state import find_problem, read_problems
+    from tui.reading import open_release
+
+    subject, _, day = words.strip().rpartition(" ")
+    if not subject:
+        raise UsageProblem("Subject and first day are needed.", remedy="Write them as: 701-004 2026-03-01")
+    with open_release(study) as reader:
+        about = find_problem(read_problems(study, reader), problem_id).problem.about
+    entry, told, role = assignment(study, about or "", subject.strip(), day, None, reason)
+    rows = sum(row["rows"] for row in told["rows_moved"])
+    said = f"{rows:,} rows that wait move: {told['assignment']}"
+    if dry_run:
+        return said
+    head = study.ledger.append([entry], role=role)
+    return f"{said} (ledger {head.seq}); z undoes it"
+
+
+def _decide(study: Study, action: str, problem_id: str, new: str, reason: str) -> str:
+    from store.errors import DosetrailError
+    from tui.quarantine_state import record_decision
+
+    try:
+        if action == ASSIGN_DEVICE:
+            return _assignment(study, problem_id, new, reason, dry_run=False)
+        _, told, head = record_decision(study, action, problem_id, reason, new or None)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    assert head is not None
+    return f"{told} (ledger {head.seq}); z undoes it"
+
+
+def _decide_deviation(study: Study, action: str, deviation_id: str, reason: str) -> str:
+    from store.errors import DosetrailError
+    from tui.deviation_state import decide_deviation
+
+    try:
+        found, head = decide_deviation(study, action, deviation_id, reason)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    return f"{found.deviation_id} is {found.state} (ledger {head.seq}); z undoes it"
+
+
+def _decided_deviations(study: Study) -> list[tuple[Any, ...]]:
+    from store.errors import DosetrailError
+    from tui.deviation_state import read_deviations_now
+    from tui.reading import open_release
+
+    try:
+        with open_release(study) as reader:
+            found, _ = read_deviations_now(study, reader)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    return [(row.deviation_id,) for row in found if row.state != "proposed"]
+
+
 def _undo(study: Study) -> str:
-    """Reverse this user's last step on a query."""
+    """Reverse this user's last step on a query or decision on a problem."""
     import os
 
     from store.errors import DosetrailError
     from store.queries import QUERY_ACTIONS
+    from store.row_decisions import DECISIONS
     from store.undoing import standing, undo_entry
 
     rows = study.ledger.read()
-    mine = [row for row in standing(rows, QUERY_ACTIONS) if row.uid == os.geteuid()]
+    mine = [
+        row
+        for row in standing(rows, (*QUERY_ACTIONS, *DECISIONS, *DEVIATION_ACTIONS, ASSIGN_DEVICE))
+        if row.uid == os.geteuid()
+    ]
     if not mine:
         raise ActionRefused("You have done nothing that could be undone.")
     try:
         study.ledger.append([undo_entry(mine[-1].seq, rows, "undone in the app")])
     except DosetrailError as error:
         raise ActionRefused(f"{error.message} {error.remedy}") from error
-    return f"Undone: {mine[-1].action.replace('_', ' ')} of {mine[-1].record.removeprefix('query/')}"
+    return f"Undone: {mine[-1].action.replace('_', ' ')} of {mine[-1].record.partition('/')[2]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from store.row_decisions import PROBLEMS_SQL
 from tui.filters import Field
 from tui.pages import Pages, Source
 
@@ -16,6 +17,9 @@ CREATE_PENDING = (
     "text VARCHAR, state VARCHAR, due_date DATE, answer VARCHAR, answered_by VARCHAR, reason VARCHAR)"
 )
 """Queries with steps newer than the release, as they stand now."""
+
+CREATE_DECIDED = "CREATE OR REPLACE TABLE decided_deviation (deviation_id VARCHAR)"
+"""Proposed deviations that somebody decided on since the release."""
 
 _NOW = f"""(
     SELECT {", ".join(PENDING_COLUMNS).replace("state", "state::VARCHAR AS state")}, false AS pending FROM query
@@ -58,6 +62,7 @@ def worklist_source(now_utc: dt.datetime) -> Source:
         WITH stored AS (
             SELECT * FROM release.worklist(CAST($now AS TIMESTAMP))
             WHERE NOT (what IN ('query', 'answer') AND ref IN (SELECT query_id FROM pending_query))
+                AND NOT (what = 'deviation' AND ref IN (SELECT deviation_id FROM decided_deviation))
         ), items AS (
             SELECT * FROM stored
             UNION ALL
@@ -70,7 +75,8 @@ def worklist_source(now_utc: dt.datetime) -> Source:
         SELECT CASE WHEN overdue THEN '!' ELSE '' END AS late, what, ref, subject_id AS subject, problem, due,
             days_left AS left, site_id AS site, priority,
             CASE what WHEN 'query' THEN 'query' WHEN 'answer' THEN 'query' WHEN 'report' THEN 'safety_report'
-                WHEN 'silent' THEN 'device' WHEN 'quarantine' THEN 'quarantine' ELSE 'subject' END AS kept_in
+                WHEN 'silent' THEN 'device' WHEN 'deviation' THEN 'deviation_recorded'
+                WHEN 'quarantine' THEN 'quarantine' ELSE 'subject' END AS kept_in
         FROM items
         ORDER BY overdue DESC, due NULLS LAST,
             CASE priority WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, what, subject_id, ref
@@ -92,28 +98,39 @@ def worklist_source(now_utc: dt.datetime) -> Source:
     )
 
 
+PROBLEM_COLUMNS = ("problem_id", "state", "remedy", "corrects", "proposal")
+
+CREATE_PROBLEMS = (
+    "CREATE OR REPLACE TABLE problem_now (problem_id VARCHAR, state VARCHAR, remedy VARCHAR, corrects VARCHAR, "
+    "proposal VARCHAR)"
+)
+"""What is decided and proposed about the problems in quarantine, decisions newer than the release included."""
+
 PROBLEMS = Source(
-    """
-    SELECT count(*) AS rows, replace(q.reason::VARCHAR, '_', ' ') AS problem,
-        CASE WHEN q.reason = 'unknown_subject' THEN q.subject_id
-            ELSE coalesce(q.device_id, q.subject_id, q.field) END AS about,
-        coalesce(f.file_name, q.source_id) AS file, any_value(q.message) AS message, min(q.line) AS line, q.source_id,
-        'quarantine' AS kept_in
-    FROM quarantine q LEFT JOIN source_file f ON f.source_id = q.source_id
-    GROUP BY q.reason, about, f.file_name, q.source_id
-    ORDER BY rows DESC, problem, about, q.source_id
+    f"""
+    SELECT p.rows, coalesce(n.state, p.decision, 'waits') AS state,
+        replace(split_part(p.kind, '/', 1), '_', ' ') AS problem, coalesce(p.about, p.field) AS about,
+        coalesce(n.remedy, p.message) AS message,
+        CASE WHEN len(p.files) = 1 THEN p.files[1] ELSE len(p.files) || ' files' END AS file, p.first_line AS line,
+        p.source_id, p.problem_id AS id, n.corrects, n.proposal, 'quarantine' AS kept_in
+    FROM ({PROBLEMS_SQL}) p LEFT JOIN problem_now n USING (problem_id)
+    ORDER BY coalesce(n.state, p.decision, 'waits') <> 'waits', p.rows DESC, problem, about, id
     """,
     (
         Field("rows", "number"),
+        Field("state"),
         Field("problem"),
         Field("about"),
-        Field("file"),
         Field("message"),
+        Field("file"),
         Field("line", "number"),
         Field("source_id", word=False, searched=False),
+        Field("id"),
+        Field("corrects", word=False, searched=False),
+        Field("proposal", word=False, searched=False),
         Field("kept_in", word=False, searched=False),
     ),
-    key=("problem", "about", "source_id"),
+    key=("id",),
 )
 
 

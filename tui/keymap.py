@@ -60,10 +60,10 @@ EXPORT_ALL = Key(("x",), "x", "export", "export", "Export all rows of this place
 
 STEPS = (
     Key(("a",), "a", "answer", "answer", "Answer the query: 1-4 for a standard answer, or type one", 1),
-    Key(("c",), "c", "close", "close", "Close the query with a reason", 3),
+    Key(("c",), "c", "close", "close", "Close the query with a reason; confirm a proposed deviation", 3),
     Key(("o",), "o", "reopen", "", "Open the query again with a reason", 0),
-    Key(("w",), "w", "waive", "", "Waive the query with a reason: the finding stays as it is", 0),
-    Key(("z",), "z", "undo", "undo", "Undo your last step on a query", 6),
+    Key(("w",), "w", "waive", "", "Waive the query with a reason: the finding stays; dismiss a proposed deviation", 0),
+    Key(("z",), "z", "undo", "undo", "Undo your last step", 6),
 )
 
 EVERYWHERE = (
@@ -96,6 +96,12 @@ SCREENS: dict[str, tuple[Key, ...]] = {
     ),
     "quarantine": (
         Key(("enter",), "Enter", "open", "open", "Show its first row in full", 1),
+        Key(("a",), "a", "accept", "accept", "Accept the proposed fix for all rows of the problem", 1),
+        Key(("e",), "e", "edit", "edit", "Correct what all its rows lack: subject, device, unit or time", 1),
+        Key(("d",), "d", "reject", "reject", "Reject all its rows: the source has to be corrected", 2),
+        Key(("l",), "l", "exclude", "leave out", "Leave all its rows out of the study for good", 2),
+        Key(("h",), "h", "hand", "hand to", "Record which subject has the device of its rows, from which day", 3),
+        Key(("z",), "z", "undo", "undo", "Undo your last decision", 4),
         *LISTS,
         EXPORT_ALL,
         *MOVING,
@@ -150,7 +156,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
 }
 """Keys of each screen. What a screen says about a key wins over `EVERYWHERE`.
 
-Kept free for what comes later: e (edit), d (reject), y Y (copy), g (go to subject), f (counts), Space and *
+Kept free for what comes later: y Y (copy), g (go to subject), f (counts), Space and *
 (marks), = (filter like this), + (log an event), : (command line), ` (last view), m u v.
 """
 

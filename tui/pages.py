@@ -54,6 +54,7 @@ TABLES_READ = (
     "query",
     "finding",
     "safety_report",
+    "deviation_recorded",
     "planned_visit",
     "visit",
     "observation",

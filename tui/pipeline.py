@@ -48,6 +48,7 @@ from tui.analyst import ANALYST
 from tui.new_files import NewFile, refuse_disagreeing
 from tui.release_files import (
     changed_keys,
+    corrected_source,
     estimate_rows,
     explained_full_disk,
     hash_release_files,
@@ -233,7 +234,10 @@ class _Run:
             return
         checkpoint("archived")
         file = SourceFile(item.path, name, archived.sha256)
-        context = ReadContext(self.protocol.protocol, item.source, con)
+        name_of_source = item.source.name if item.source else recognised.dataset
+        stream = recognised.format, name_of_source
+        corrected = corrected_source(item.source, stream, self.facts.decisions)
+        context = ReadContext(self.protocol.protocol, corrected, con)
         self._rows_at_hand = estimate_rows(item.path)
         self.progress(f"reading {name}")
         parsed = apart.parse(importer_of(recognised.format), file, recognised, context)
@@ -277,7 +281,7 @@ class _Run:
         facts = self.facts.with_sources([fact for fact, _, _ in self.new_files], self.protocol.sha256)
         files: list[tuple[SourceFact, Parsed]] = [(fact, parsed) for fact, parsed, _ in self.new_files]
         seen = {fact.sha256 for fact, _ in files}
-        cache = received_cache(self.study)
+        cache = received_cache(self.study, facts.decisions)
         cached = cache.find(fact for fact in facts.sources if fact.sha256 not in seen)
         again = [fact for fact in facts.sources if fact.sha256 not in seen and fact.source_id not in cached.rows_read]
         files += [(fact, self._read_archived(fact, builder.con)) for fact in again]
@@ -336,7 +340,7 @@ class _Run:
 
     def _read_archived(self, fact: SourceFact, con: duckdb.DuckDBPyConnection) -> Parsed:
         assert self._folder is not None
-        return read_archived(self.study, self.archive, fact, self.protocol, con, self._folder)
+        return read_archived(self.study, self.archive, fact, self.protocol, con, self._folder, self.facts.decisions)
 
     def _entries(self, number: int, facts: Facts, built: Built) -> list[Entry]:
         assert self._folder is not None

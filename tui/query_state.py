@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from store.ledger import Entry
-from store.queries import MAY, RAISE, Due, Query, fold_queries, history_of, raise_entry, step_entry
+from store.queries import RAISE, Due, Query, fold_queries, history_of, raise_entry, step_entry
+from tui.roles import require_role
 
 if TYPE_CHECKING:
     from store.ledger_chain import Head, LedgerRow
@@ -22,12 +22,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class QueryState:
-    """Queries by id, which of them have steps newer than the release, and who may do what."""
+    """Queries by id, and which of them have steps newer than the release."""
 
     queries: dict[str, Query]
     pending: frozenset[str]
-    roles: tuple[tuple[str, str | None, str | None], ...]
-    """(role, user, group); empty: the protocol names no roles."""
 
     def query(self, query_id: str) -> Query:
         """Raises UsageProblem for an unknown one."""
@@ -47,8 +45,7 @@ def read_queries(study: Study, reader: Reader, upto: int | None = None) -> Query
     now = fold_queries(study.ledger.read(upto=upto), found, _due(stored))
     before = {query.query_id: query for query in stored}
     pending = frozenset(query.query_id for query in now if before.get(query.query_id) != query)
-    roles = reader.rows("SELECT role, user_name, group_name FROM role_holder")
-    return QueryState({query.query_id: query for query in now}, pending, tuple(map(tuple, roles)))
+    return QueryState({query.query_id: query for query in now}, pending)
 
 
 def _untouched(query: Query) -> Query:
@@ -75,7 +72,7 @@ def record_step(study: Study, action: str, query_id: str, text: str) -> tuple[Qu
 
     with open_release(study) as reader:
         state = read_queries(study, reader)
-        role = require_role(state.roles, action)
+        role = require_role(reader, action)
         query = state.query(query_id)
         head = study.ledger.append([step_entry(action, query, text)], role=role)
         return read_queries(study, reader).query(query.query_id), head
@@ -90,39 +87,10 @@ def record_query(study: Study, text: str, **about: Any) -> tuple[Query, Head]:
         subject = about["subject_id"]
         if subject is not None and not reader.rows("SELECT 1 FROM subject WHERE subject_id = ?", [subject]):
             raise UsageProblem(f"There is no subject {subject} in the study.", remedy="dosetrail patients lists them.")
-        role = require_role(read_queries(study, reader).roles, RAISE)
+        role = require_role(reader, RAISE)
         entry: Entry = raise_entry(text, **about)
         head = study.ledger.append([entry], role=role)
         return read_queries(study, reader).query(f"Q-{head.seq:04d}"), head
-
-
-def require_role(roles: tuple[tuple[str, str | None, str | None], ...], action: str) -> str | None:
-    """The role in which this user may take the step; None where the protocol names no roles.
-
-    Raises NotAllowed. Roles are a convenience of the program: the ledger is open to the study's whole group.
-    """
-    import grp
-
-    from store.errors import NotAllowed
-    from store.permissions import user_name
-
-    if not roles:
-        return None
-    user = user_name(os.geteuid())
-    groups = set()
-    for gid in {os.getegid(), *os.getgroups()}:
-        try:
-            groups.add(grp.getgrgid(gid).gr_name)
-        except KeyError:
-            groups.add(str(gid))
-    held = {role for role, name, group in roles if name == user or (group is not None and group in groups)}
-    may = [role for role in MAY[action] if role in held]
-    if not may:
-        raise NotAllowed(
-            f"{user} may not do this: {action.replace('_', ' ')} is for {' or '.join(MAY[action])}.",
-            remedy="The study's owner names roles under [[role]] in protocol.toml; they hold from the next release.",
-        )
-    return may[0]
 
 
 def query_history(study: Study, query_id: str) -> list[LedgerRow]:

@@ -80,7 +80,10 @@ def _build_again(study: Study, rows: list[LedgerRow], release: ReleaseFact, fold
         protocol = parse_protocol(stream.read().decode(), study.protocol_path)
     facts = facts_of_release(rows, release, read_unblinded_rows(study))
     with ReleaseBuilder(folder / TRIAL_FILE, progress) as builder:
-        files = [(fact, read_archived(study, archive, fact, protocol, builder.con, folder)) for fact in facts.sources]
+        files = [
+            (fact, read_archived(study, archive, fact, protocol, builder.con, folder, facts.decisions))
+            for fact in facts.sources
+        ]
         inputs = BuildInputs(
             facts,
             protocol,

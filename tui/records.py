@@ -24,6 +24,7 @@ NAMES = {
     "source_file": "file",
     "quarantine": "quarantined row",
     "query": "query",
+    "deviation_recorded": "deviation",
     "safety_report": "safety report",
     "subject": "subject",
 }
@@ -59,6 +60,11 @@ def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine,
         writer.write("query in this release" if pending else "query", stored)
         found = "SELECT * EXCLUDE (row_id, finding_id, text) FROM finding WHERE finding_id = ?"
         writer.write("what the check found", pages.records(found, [key.ref]))
+    elif key.table == "deviation_recorded":
+        kept = "SELECT * EXCLUDE (row_id) FROM deviation_recorded WHERE deviation_id = ?"
+        writer.write("deviation", pages.records(kept, [key.ref]))
+        what = "SELECT * EXCLUDE (row_id, finding_id, text) FROM finding WHERE 'D-' || substr(finding_id, 3) = ?"
+        writer.write("what the check found", pages.records(what, [key.ref]))
     elif key.table == "safety_report":
         rule, _, event = (key.ref or "").partition("/")
         what = "SELECT * EXCLUDE (row_id) FROM safety_report WHERE rule_id = ? AND event_seq = ? AND subject_id = ?"

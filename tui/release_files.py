@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from importers.base import HEAD_BYTES, Parsed, ReadContext, Recognised, SourceFi
 from importers.registry import importer_of
 from store.blinding import Withheld, write_blinded_file
 from store.errors import DiskFull, is_disk_full
+from store.protocol import Source
 from store.protocol_file import RecordedProtocol, parse_protocol
 from store.publish import TRIAL_FILE, UNBLINDED_FILE, finish_interrupted, sweep
 from store.received_cache import ReceivedCache, program_fingerprint
+from store.row_decisions import Decision, replaced_texts
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,13 +37,16 @@ def read_archived(
     current: RecordedProtocol,
     con: duckdb.DuckDBPyConnection,
     folder: Path,
+    decisions: Sequence[Decision],
 ) -> Parsed:
-    """Read a file again from the archive, under the protocol whose reading keys are pinned to it."""
+    """Read a file again from the archive, under the protocol whose reading keys are pinned to it and the corrections
+    of its texts."""
     protocol = current
     if fact.protocol_sha256 != current.sha256:
         with archive.open(fact.protocol_sha256) as stream:
             protocol = parse_protocol(stream.read().decode(), study.protocol_path)
     source = next((entry for entry in protocol.protocol.source if entry.name == fact.source_name), None)
+    source = corrected_source(source, fact.stream, decisions)
     copy = folder / f"source-{fact.blinded_name}"
     try:
         with archive.open(fact.sha256) as stream, copy.open("wb") as target:
@@ -53,13 +58,29 @@ def read_archived(
         copy.unlink(missing_ok=True)
 
 
-def received_cache(study: Study) -> ReceivedCache:
+def corrected_source(source: Source | None, stream: tuple[str, str], decisions: Iterable[Decision]) -> Source | None:
+    """The reading keys of a file with what people said its texts mean; a file without a [[source]] gets one where it
+    needs it."""
+    texts = replaced_texts(decisions, stream)
+    if not texts:
+        return source
+    read = source or Source.model_validate({"name": stream[1], "pattern": "*", "format": stream[0]})
+    values = {name: {**read.values.get(name, {}), **texts.get(name, {})} for name in {**read.values, **texts}}
+    return read.model_copy(update={"values": values})
+
+
+def is_mapped(format: str) -> bool:
+    """Whether files of the format are read by the reading keys of a [[source]], so that a text can be corrected."""
+    return type(importer_of(format)).__module__.rpartition(".")[2] in apart.STAGED_MODULES
+
+
+def received_cache(study: Study, decisions: Sequence[Decision] = ()) -> ReceivedCache:
     """The study's cache of rows read before, as this program reads them."""
     import importers
     import store
 
     packages = tuple(Path(package.__path__[0]) for package in (importers, store))
-    return ReceivedCache(study, program_fingerprint(packages))
+    return ReceivedCache(study, program_fingerprint(packages), decisions)
 
 
 def estimate_rows(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The worklist and the groups of the quarantine, as the command line and the app show them."""
+"""The worklist, as the command line and the app show it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,16 @@ if TYPE_CHECKING:
     from store.study import Study
     from tui.reading import Reader
 
-QUARANTINE_GROUPS = """
-    SELECT CAST(q.reason AS VARCHAR) AS reason,
-        CASE WHEN q.reason = 'unknown_subject' THEN q.subject_id
-            ELSE coalesce(q.device_id, q.subject_id, q.field) END AS about,
-        coalesce(f.file_name, q.source_id) AS file_name, q.source_id, count(*) AS rows, min(q.line) AS first_line,
-        max(q.line) AS last_line, any_value(q.message) AS message
-    FROM quarantine q LEFT JOIN source_file f USING (source_id)
-    GROUP BY q.reason, about, f.file_name, q.source_id ORDER BY rows DESC, reason, about, q.source_id
-"""
-
-_REMEDIES = {
-    "unassigned_device": "dosetrail device assign {about} SUBJECT --from DATE --reason ...",
-    "unknown_subject": "the enrolment of subject {about}",
-    "unknown_device": "the device list with {about}",
-    "impossible_time": "the clock change that set the device right, or a new export",
-}
-
-
-def remedy_of(group: dict[str, Any]) -> str:
-    """What takes the rows of a group up."""
-    return _REMEDIES.get(group["reason"], "a corrected export of the file").format(about=group["about"] or "?")
-
 
 def read_worklist(study: Study, reader: Reader, now_utc: dt.datetime, upto: int | None = None) -> list[dict[str, Any]]:
-    """Rows of the macro ``worklist`` at a moment, without queries that were answered or closed since the release and
-    with those raised since (to row `upto` of the ledger; None: to its end); the most urgent first."""
+    """Rows of the macro ``worklist`` at a moment, without what was decided on since the release and with the queries
+    raised since (to row `upto` of the ledger; None: to its end); the most urgent first."""
+    from tui.deviation_state import read_deviations_now
     from tui.query_state import read_queries
 
     rows = reader.records("FROM release.worklist(CAST(? AS TIMESTAMP))", [now_utc.isoformat(sep=" ")])
+    decided = {row.deviation_id for row in read_deviations_now(study, reader, upto)[0] if row.state != "proposed"}
+    rows = [row for row in rows if row["what"] != "deviation" or row["ref"] not in decided]
     state = read_queries(study, reader, upto)
     if not state.pending:
         return rows

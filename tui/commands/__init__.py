@@ -11,11 +11,13 @@ from tui.commands import (
     cut,
     data,
     demo,
+    deviations,
     device,
     export,
     layouts,
     patients,
     protocol,
+    quarantine,
     queries,
     report,
     simulate,
@@ -44,7 +46,7 @@ def assemble() -> typer.Typer:
         ("summary", summary.summary, "Results by arm: accuracy, compliance, events."),
         ("worklist", worklist.worklist, "What needs you today."),
         ("queries", queries.queries, "List queries."),
-        ("quarantine", worklist.quarantine, "Rows that wait, by problem."),
+        ("deviations", deviations.deviations, "Protocol deviations."),
         ("patients", patients.patients, "List patients."),
         ("patient", patients.patient, "Show one patient."),
         ("export", export.export, "Write CSV, Excel, Parquet, JSON, Markdown or HTML."),
@@ -75,6 +77,21 @@ def assemble() -> typer.Typer:
     devices.command("return", short_help="A subject gives a device back.")(device.give_back)
     devices.command("history", short_help="Who had a device when, and what it was.")(device.history)
     commands.add_typer(devices, name="device")
+    waiting = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+    waiting.callback(short_help="Rows that wait, by problem.")(quarantine.quarantine)
+    for word, decide, meaning in (
+        ("accept", quarantine.accept, "Accept the proposed fix."),
+        ("edit", quarantine.edit, "Correct subject, device, clock or unit."),
+        ("reject", quarantine.reject, "The source has to be corrected."),
+        ("exclude", quarantine.exclude, "Leave the rows out for good."),
+    ):
+        waiting.command(word, short_help=meaning)(decide)
+    commands.add_typer(waiting, name="quarantine")
+    strayed = typer.Typer(help="Record, confirm or dismiss protocol deviations.", rich_markup_mode=None)
+    strayed.command("record", short_help="A deviation somebody found.")(deviations.record)
+    strayed.command("confirm", short_help="What a check proposed is one.")(deviations.confirm)
+    strayed.command("dismiss", short_help="What a check proposed is none.")(deviations.dismiss)
+    commands.add_typer(strayed, name="deviation")
     asked = typer.Typer(help="Raise, answer and close queries.", rich_markup_mode=None)
     for word, step, meaning in (
         ("raise", queries.raise_, "Ask about a subject, a record or a field."),

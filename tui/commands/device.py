@@ -5,7 +5,6 @@ The next release takes the entries up; until then they are pending, and `status`
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,6 @@ import typer
 from tui.commands.options import JsonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
-    from store.device_actions import Assignment
     from store.ledger import Entry
     from store.study import Study
     from tui.reading import Reader
@@ -40,20 +38,11 @@ def assign(
 
     Example: dosetrail device assign PUMP-17 701-004 --from 2026-03-01 --reason "handed out at visit 2"
     """
-    from store.device_actions import Assignment, assign_entry
-    from store.errors import UsageProblem
+    from tui.device_state import assignment
 
     opened = open_study(context, study)
-    known, subjects, waiting = _state(opened, device)
-    if subject not in subjects:
-        raise UsageProblem(
-            f"There is no subject {subject} in the study.",
-            remedy="dosetrail patients lists them; nothing was recorded.",
-        )
-    wanted = Assignment(device, _day(start, "--from"), subject, _day(end, "--to") if end else None)
-    entry = assign_entry(wanted, known, _reason(reason))
-    moved = [row for row in waiting if row["day"] is None or _within(row["day"], wanted)]
-    return _record(opened, entry, {"assignment": str(wanted), "rows_moved": moved}, dry_run=dry_run, as_json=json)
+    entry, told, role = assignment(opened, device, subject, start, end, reason)
+    return _record(opened, entry, told, role, dry_run=dry_run, as_json=json)
 
 
 def give_back(
@@ -69,13 +58,11 @@ def give_back(
 
     Example: dosetrail device return PUMP-17 --on 2026-04-12 --reason "swapped, battery door broken"
     """
-    from store.device_actions import return_entry
+    from tui.device_state import return_of
 
     opened = open_study(context, study)
-    known, _, _ = _state(opened, device)
-    entry = return_entry(device, _day(day, "--on"), known, _reason(reason))
-    told: dict[str, Any] = {"returned": f"device {device} by subject {entry.new['subject_id']} on {day}"}  # type: ignore[index,call-overload]
-    return _record(opened, entry, told, dry_run=dry_run, as_json=json)
+    entry, told, role = return_of(opened, device, day, reason)
+    return _record(opened, entry, told, role, dry_run=dry_run, as_json=json)
 
 
 def undo(
@@ -93,10 +80,16 @@ def undo(
     Example: dosetrail undo 41 --reason "wrong serial typed"
     """
     from store.undoing import undo_entry
+    from tui.device_state import given_reason
+    from tui.reading import open_release
+    from tui.roles import require_role
 
     opened = open_study(context, study)
-    entry = undo_entry(seq, opened.ledger.read(), _reason(reason))
-    return _record(opened, entry, {"undone": f"ledger entry {seq}"}, dry_run=dry_run, as_json=json)
+    rows = opened.ledger.read()
+    entry = undo_entry(seq, rows, given_reason(reason))
+    with open_release(opened) as reader:
+        role = require_role(reader, next(row.action for row in rows if row.seq == seq))
+    return _record(opened, entry, {"undone": f"ledger entry {seq}"}, role, dry_run=dry_run, as_json=json)
 
 
 def history(context: typer.Context, device: DeviceArgument, study: StudyOption = None, json: JsonOption = False) -> int:
@@ -106,6 +99,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
     """
     from store.device_actions import ASSIGN_DEVICE, RETURN_DEVICE
     from store.undoing import standing
+    from tui.device_state import device_state
     from tui.output import write_json, write_lines
     from tui.reading import open_release
     from tui.tables import Column, print_table
@@ -128,7 +122,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
         for row in rows
         if row.action in actions and row.record == f"device/{device}"
     ]
-    known, _, _ = _state(opened, device)
+    known, _, _ = device_state(opened, device)
     with open_release(opened) as reader:
         described = _properties(reader, device)
     had = [
@@ -155,42 +149,11 @@ def _properties(reader: Reader, device: str) -> list[dict[str, Any]]:
     )
 
 
-def _state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[dict[str, Any]]]:
-    """Assignments of a device by enrolment and ledger, also pending ones; the study's subjects; rows that wait."""
-    from store.device_actions import Assignment, apply_returns, read_assignments
-    from tui.reading import open_release
-
-    with open_release(study) as reader:
-        stored = [
-            Assignment(*row)
-            for row in reader.rows(
-                "SELECT device_id, coalesce(start_date, DATE '1900-01-01'), subject_id, end_date "
-                "FROM device_assignment_recorded WHERE device_id = ?",
-                [device],
-            )
-        ]
-        subjects = {row[0] for row in reader.rows("SELECT subject_id FROM subject")}
-        waiting = reader.records(
-            "SELECT table_name, reason, count(*) AS rows, TRY_CAST(coalesce(raw->>'start_local', raw->>'observed_at', "
-            "raw->>'filled_at', raw->>'recommended_at', raw->>'measured_at', raw->>'total_date') AS DATE) AS day "
-            "FROM quarantine WHERE device_id = ? AND reason IN ('unassigned_device', 'unknown_device') "
-            "GROUP BY ALL ORDER BY ALL",
-            [device],
-        )
-    assigned, returned = read_assignments(study.ledger.read())
-    known = apply_returns([*stored, *(entry for entry in assigned if entry.device_id == device)], returned)
-    return sorted(known, key=str), subjects, waiting
-
-
-def _within(day: dt.date, wanted: Assignment) -> bool:
-    return wanted.start_date <= day and (wanted.end_date is None or day <= wanted.end_date)
-
-
-def _record(study: Study, entry: Entry, told: dict[str, Any], *, dry_run: bool, as_json: bool) -> int:
+def _record(study: Study, entry: Entry, told: dict[str, Any], role: str | None, *, dry_run: bool, as_json: bool) -> int:
     """Append the entry and say what moves."""
     from tui.output import write_command, write_json, write_lines, write_paragraph
 
-    head = None if dry_run else study.ledger.append([entry])
+    head = None if dry_run else study.ledger.append([entry], role=role)
     moved = told.get("rows_moved", [])
     if as_json:
         write_json(
@@ -212,20 +175,3 @@ def _record(study: Study, entry: Entry, told: dict[str, Any], *, dry_run: bool, 
         write_lines([f"Ledger head {head.hash}@{head.seq}"])
         write_command("It counts from the next release:", f"dosetrail release {study_word(study)}")
     return 0
-
-
-def _day(text: str, option: str) -> dt.date:
-    from store.errors import UsageProblem
-
-    try:
-        return dt.date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageProblem(f"{option} {text} is no date.", remedy="Write it as YYYY-MM-DD.") from error
-
-
-def _reason(text: str) -> str:
-    from store.errors import UsageProblem
-
-    if not text.strip():
-        raise UsageProblem("A reason is needed.", remedy='Say why: --reason "handed out at visit 2".')
-    return text.strip()

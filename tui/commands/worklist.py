@@ -1,4 +1,4 @@
-"""`dosetrail worklist`, `dosetrail quarantine`, `dosetrail safety`: what needs somebody today."""
+"""`dosetrail worklist`, `dosetrail safety`: what needs somebody today."""
 
 from __future__ import annotations
 
@@ -56,44 +56,6 @@ def worklist(
     )
     late = sum(row["overdue"] for row in rows)
     write_paragraph(f"{len(rows):,} items, {late:,} overdue (!). Release {facts.release}.")
-    return 0
-
-
-def quarantine(
-    context: typer.Context, study: StudyOption = None, json: JsonOption = False, as_of: AsOfOption = None
-) -> int:
-    """List rows in quarantine grouped by problem, with what would take them up.
-
-    Example: dosetrail quarantine
-    """
-    from tui.output import write_json, write_paragraph
-    from tui.reading import open_release
-    from tui.tables import Column, print_table
-    from tui.worklist_rows import QUARANTINE_GROUPS, remedy_of
-
-    with open_release(open_study(context, study), as_of=as_of) as reader:
-        rows = reader.records(QUARANTINE_GROUPS)
-        facts = reader.facts
-    for row in rows:
-        row["remedy"] = remedy_of(row)
-    if json:
-        write_json({**facts.to_json(), "rows": rows})
-        return 0
-    columns = [
-        Column("rows", ">"),
-        Column("problem", gives_way=True),
-        Column("about"),
-        Column("file", gives_way=True),
-        Column("what takes them up", gives_way=True),
-    ]
-    print_table(
-        columns,
-        (
-            [f"{row['rows']:,}", row["reason"].replace("_", " "), row["about"], row["file_name"], row["remedy"]]
-            for row in rows
-        ),
-    )
-    write_paragraph(f"{sum(row['rows'] for row in rows):,} rows in {len(rows):,} groups. Release {facts.release}.")
     return 0
 
 

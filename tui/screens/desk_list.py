@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tui.desk import ActionRefused, Desk
-from tui.desk_rows import CREATE_PENDING
+from tui.desk_rows import CREATE_DECIDED, CREATE_PENDING, CREATE_PROBLEMS
 from tui.keymap import Press
 from tui.pages import Source, Wish
 from tui.screens.list_place import ListPlace
 from tui.widgets.row_pane import Listing
-from tui.widgets.row_table import Row, Rows
+from tui.widgets.row_table import Column, Row, Rows
 
 STANDARD = (
     "Checked against the source: correct as recorded",
@@ -30,25 +31,58 @@ _ASKED = {
 
 
 @dataclass(frozen=True)
-class _Asking:
+class Asking:
     """A step that waits for its text."""
 
     action: str
-    query_id: str
+    ref: str
+    """Query, deviation or problem."""
+    given: str = ""
+    """What was typed before: a correction that waits for its reason."""
+
+    @property
+    def draft(self) -> str:
+        """Name of the text being typed, should it not be sent."""
+        return f"{self.action} {self.ref}"
 
 
 def load_pending(desk: Desk) -> None:
     """Bring what was done since the release beside it."""
+    desk.trouble = ""
+    _load(desk, "pending_query", CREATE_PENDING, desk.actions.pending if desk.actions else None)
+    _load(desk, "decided_deviation", CREATE_DECIDED, desk.actions.decided_deviations if desk.actions else None)
+
+
+def load_problems(desk: Desk) -> None:
+    """Bring what was decided and is proposed about quarantined rows beside the release."""
+    desk.trouble = ""
+    _load(desk, "problem_now", CREATE_PROBLEMS, desk.actions.problems if desk.actions else None)
+
+
+def _load(desk: Desk, table: str, create: str, read: Callable[[], list[tuple[Any, ...]]] | None) -> None:
     try:
-        rows = desk.actions.pending() if desk.actions else []
+        rows = read() if read else []
     except ActionRefused as problem:
         # A ledger that cannot be read now must not keep the release from being shown; the status line says it.
         rows, desk.trouble = [], str(problem)
-    else:
-        desk.trouble = ""
-    desk.pages.query(CREATE_PENDING)
+    desk.pages.query(create)
     for row in rows:
-        desk.pages.query(f"INSERT INTO pending_query VALUES ({', '.join('?' * len(row))})", row)
+        desk.pages.query(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def make_listing(
+    desk: Desk, source: Source, what: str, columns: tuple[Column, ...], hint: str, *nothing: str
+) -> Listing:
+    """A list of work as the pane shows it."""
+    return Listing(
+        what=what,
+        columns=columns,
+        fields=source.fields,
+        key=source.key,
+        open=lambda wish: desk.pages.open_list(source, wish),
+        hint=hint,
+        nothing=nothing,
+    )
 
 
 class DeskList(ListPlace):
@@ -59,12 +93,17 @@ class DeskList(ListPlace):
         self._listing = listing
         self._source = source
         self._first_rows = rows
-        self._asking: _Asking | None = None
+        self._asking: Asking | None = None
 
     @property
     def has_work(self) -> bool:
         """Something is listed."""
         return self._first_rows.count > 0
+
+    @staticmethod
+    def load(desk: Desk) -> None:
+        """Bring what was done since the release beside it; runs on a thread."""
+        load_pending(desk)
 
     @staticmethod
     def read_listing(desk: Desk) -> tuple[Listing, Source]:
@@ -87,7 +126,7 @@ class DeskList(ListPlace):
         """The list as it is now."""
 
         def read() -> tuple[Listing, Source]:
-            load_pending(self.desk)
+            self.load(self.desk)
             self.desk.pages.renew(self._source)
             return self.read_listing(self.desk)
 
@@ -147,7 +186,7 @@ class DeskList(ListPlace):
     def _keep_draft(self) -> None:
         asking = self._asking
         assert asking is not None
-        self.desk.personal.keep_draft(f"{asking.action} {asking.query_id}", self.pane.line.value)
+        self.desk.personal.keep_draft(asking.draft, self.pane.line.value)
 
     def action_answer(self) -> None:
         """a"""
@@ -171,7 +210,7 @@ class DeskList(ListPlace):
     async def action_undo(self) -> None:
         """z"""
         assert self.desk.actions is not None
-        await self._do(self.desk.actions.undo, forward=False)
+        await self.act(self.desk.actions.undo, forward=False)
 
     async def action_open(self) -> None:
         """Enter shows the item in full."""
@@ -181,21 +220,30 @@ class DeskList(ListPlace):
         if self.pane.table.count:
             await open_record(self)
 
+    def ref_here(self) -> str | None:
+        """What a step would be about: the query or problem under the cursor."""
+        return self._query_id()
+
     def _query_id(self) -> str | None:
         row = self.pane.table.current
-        if row is None or self._value(row, "kept_in") != "query":
+        if row is None or self.value(row, "kept_in") != "query":
             return None
-        return str(self._value(row, "query" if "query" in self.pane.table.field_names else "ref"))
+        return str(self.value(row, "query" if "query" in self.pane.table.field_names else "ref"))
 
-    def _value(self, row: Row, name: str) -> object:
+    def value(self, row: Row, name: str) -> object:
+        """A field of a row."""
         return self.pane.table.value(row, name)
 
     def _ask(self, action: str, help: str) -> None:
         query_id = self._query_id()
         assert query_id is not None
-        self._asking = _Asking(action, query_id)
-        draft = self.desk.personal.drafts().get(f"{action} {query_id}", "")
-        self.pane.line.set_up(f"{_ASKED[action]}: ", "", draft)
+        self.ask_for(Asking(action, query_id), _ASKED[action], help)
+
+    def ask_for(self, asking: Asking, words: str, help: str) -> None:
+        """Have something typed in the first line, beginning with what was typed before and not sent."""
+        self._asking = asking
+        draft = self.desk.personal.drafts().get(asking.draft, "")
+        self.pane.line.set_up(f"{words}: ", "", draft)
         self.pane.line.edit()
         if draft:
             self.status.say("Your unsent draft: Enter records it, Esc leaves it")
@@ -211,25 +259,30 @@ class DeskList(ListPlace):
         assert asking is not None and self.desk.actions is not None
         if asking.action == "answer_query" and text in {str(number) for number in range(1, len(STANDARD) + 1)}:
             text = STANDARD[int(text) - 1]
-        step = self.desk.actions.step
         self._stop_asking()
-        if await self._do(lambda: step(asking.action, asking.query_id, text)):
-            self.desk.personal.keep_draft(f"{asking.action} {asking.query_id}", "")
+        if await self.carry_out(asking, text):
+            self.desk.personal.keep_draft(asking.draft, "")
 
-    async def _do(self, job: Callable[[], str], *, forward: bool = True) -> bool:
+    async def carry_out(self, asking: Asking, text: str) -> bool:
+        """Do what was asked for, with the text that was typed; whether it was done."""
+        assert self.desk.actions is not None
+        step = self.desk.actions.step
+        return await self.act(lambda: step(asking.action, asking.ref, text))
+
+    async def act(self, job: Callable[[], str], *, forward: bool = True) -> bool:
         """Do it on a thread, then show the list anew, with the cursor on the next one; whether it was done."""
         try:
             said = await self.desk.run(job)
         except ActionRefused as problem:
             self.status.say(self.glyphs.text(f"{problem} Nothing was recorded."))
             return False
-        table, acted_on = self.pane.table, self._query_id()
+        table, acted_on = self.pane.table, self.ref_here()
         place = table.cursor
         self.session.news_recorded()
         await self.catch_up()
         if forward and acted_on is not None:
             # The next one to work on has moved up when this one sank in the order, and is below it when it stayed.
-            table.move_to(place + 1 if self._query_id() == acted_on and table.cursor == place else place)
+            table.move_to(place + 1 if self.ref_here() == acted_on and table.cursor == place else place)
         self.status.say(self.glyphs.text(said))
         return True
 

@@ -1,4 +1,4 @@
-"""Place 1: what needs me today, by time left. Place 3: queries. Place 4: rows in quarantine, by problem."""
+"""Place 1: what needs me today, by time left. Place 3: queries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from tui.cells import show_count, show_day
 from tui.desk import Desk
-from tui.desk_rows import PROBLEMS, queries_source, summarise_worklist, worklist_source
+from tui.desk_rows import queries_source, summarise_worklist, worklist_source
 from tui.pages import Source
-from tui.screens.desk_list import DeskList, load_pending, opened
+from tui.screens.desk_list import Asking, DeskList, make_listing, opened
+from tui.screens.quarantine import QuarantineScreen
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Column
 
@@ -33,25 +34,8 @@ QUERY_COLUMNS = (
     Column("due", "due", 10, letter="d", show=show_day),
     Column("left", "days", 5, ">", letter="l", leaves=1, show=show_count),
 )
-PROBLEM_COLUMNS = (
-    Column("rows", "rows", 7, ">", letter="r", show=show_count),
-    Column("problem", "problem", 18, letter="p"),
-    Column("about", "about", 14, letter="a"),
-    Column("message", "why", 16, letter="w", grow=True),
-    Column("file", "file", 12, letter="f", leaves=1),
-)
 
-
-def _listing(desk: Desk, source: Source, what: str, columns: tuple[Column, ...], hint: str, *nothing: str) -> Listing:
-    return Listing(
-        what=what,
-        columns=columns,
-        fields=source.fields,
-        key=source.key,
-        open=lambda wish: desk.pages.open_list(source, wish),
-        hint=hint,
-        nothing=nothing,
-    )
+_DEVIATION_KEYS = {"close": "confirm_deviation", "waive": "dismiss_deviation"}
 
 
 class WorklistScreen(DeskList):
@@ -65,11 +49,47 @@ class WorklistScreen(DeskList):
     def command(self) -> str:
         return "dosetrail worklist"
 
+    def allows(self, action: str) -> bool:
+        """A proposed deviation is confirmed or dismissed with the keys that close or waive a query."""
+        if action in _DEVIATION_KEYS and self._deviation() is not None:
+            return self.desk.actions is not None
+        return super().allows(action)
+
+    def action_close(self) -> None:
+        """c"""
+        self._decide("close")
+
+    def action_waive(self) -> None:
+        """w"""
+        self._decide("waive")
+
+    async def carry_out(self, asking: Asking, text: str) -> bool:
+        """Record the decision on a deviation, else the step of a query."""
+        if asking.action not in _DEVIATION_KEYS.values():
+            return await super().carry_out(asking, text)
+        assert self.desk.actions is not None
+        decide = self.desk.actions.decide_deviation
+        return await self.act(lambda: decide(asking.action, asking.ref, text))
+
+    def _decide(self, key: str) -> None:
+        ref = self._deviation()
+        if ref is None:
+            super().action_close() if key == "close" else super().action_waive()
+            return
+        words = "reason to confirm" if key == "close" else "reason to dismiss"
+        self.ask_for(Asking(_DEVIATION_KEYS[key], ref), words, "type the reason   Enter records   Esc leaves it")
+
+    def _deviation(self) -> str | None:
+        row = self.pane.table.current
+        if row is None or self.value(row, "kept_in") != "deviation_recorded":
+            return None
+        return str(self.value(row, "ref"))
+
     @staticmethod
     def read_listing(desk: Desk) -> tuple[Listing, Source]:
         """The worklist of this moment."""
         source = worklist_source(dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0))
-        listing = _listing(
+        listing = make_listing(
             desk, source, "items", WORK_COLUMNS, "/ what:query site: left<3 subject: or any text",
             "Nothing waits for you: no query, no report, no silent device, no row in quarantine.",
         )  # fmt: skip
@@ -91,7 +111,7 @@ class QueriesScreen(DeskList):
     def read_listing(desk: Desk) -> tuple[Listing, Source]:
         """All queries as they stand now."""
         source = queries_source(dt.datetime.now(dt.UTC).date())
-        listing = _listing(
+        listing = make_listing(
             desk, source, "queries", QUERY_COLUMNS, "/ state:open subject: left<3 asked_by: or any text",
             "No query was ever raised on the data of this release.",
             "Checks raise them by themselves; or leave with q, then: dosetrail query raise SUBJECT QUESTION",
@@ -99,30 +119,9 @@ class QueriesScreen(DeskList):
         return listing, source
 
 
-class QuarantineScreen(DeskList):
-    """Problems that hold rows back, the one with most rows first."""
-
-    NAME = "quarantine"
-    NUMBER = "4"
-    heading = "4 QUARANTINE"
-
-    @property
-    def command(self) -> str:
-        return "dosetrail quarantine"
-
-    @staticmethod
-    def read_listing(desk: Desk) -> tuple[Listing, Source]:
-        """The problems of this release."""
-        listing = _listing(
-            desk, PROBLEMS, "problems", PROBLEM_COLUMNS, "/ problem: about: file: rows>10 or any text",
-            "No row is in quarantine: every row that was read is in use or a duplicate.",
-        )  # fmt: skip
-        return listing, PROBLEMS
-
-
 def make_desk_list(kind: type[D], desk: Desk) -> D:
     """A screen with its rows; reads them on the calling thread."""
-    load_pending(desk)
+    kind.load(desk)
     listing, source = kind.read_listing(desk)
     return kind(desk, listing, source, opened(listing))
 
