@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from store.checks import insert_findings
 from store.deviations import Deviation, proposed_id, read_deviations
+from store.device_actions import movement_rows
 from store.errors import UsageProblem
 from store.queries import Due, Query, fold_queries
 from store.release_tables import insert_rows
 from store.safety_reports import ASSUMED, AWARE, RECORDED, SUBMIT, due_at, recorded_times, report_record
+from store.unblindings import unblinding_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +69,8 @@ def _propose_deviations(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> N
 def insert_desk(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:
     """finding, query and safety_report: a function of the release's data, the ledger and the protocol."""
     protocol = inputs.protocol.protocol
+    insert_rows(con, "device_movement", movement_rows(inputs.ledger_rows))
+    insert_rows(con, "unblinding", unblinding_rows(inputs.ledger_rows))
     insert_findings(con, protocol)
     _propose_deviations(con, protocol)
     received = {fact.source_id: fact.received_utc for fact in inputs.facts.sources}

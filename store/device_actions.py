@@ -16,6 +16,10 @@ from store.undoing import standing
 
 ASSIGN_DEVICE = "assign_device"
 RETURN_DEVICE = "return_device"
+SHIP_DEVICE = "ship_device"
+LOSE_DEVICE = "lose_device"
+MOVEMENTS = {ASSIGN_DEVICE: "assigned", RETURN_DEVICE: "returned", SHIP_DEVICE: "shipped", LOSE_DEVICE: "lost"}
+"""Action of the ledger -> what became of the device."""
 
 _FAR = dt.date(9999, 12, 31)
 
@@ -52,15 +56,16 @@ class Return:
 
 
 def read_assignments(rows: Iterable[LedgerRow]) -> tuple[tuple[Assignment, ...], tuple[Return, ...]]:
-    """The assignments and returns that stand, each once, in a fixed order."""
+    """The assignments and returns that stand, each once, in a fixed order; a device that was lost is no longer at the
+    subject who had it."""
     assigned, returned = set(), set()
-    for row in standing(rows, (ASSIGN_DEVICE, RETURN_DEVICE)):
+    for row in standing(rows, (ASSIGN_DEVICE, RETURN_DEVICE, LOSE_DEVICE)):
         device_id, value = row.record.removeprefix("device/"), row.new_value
         if row.action == ASSIGN_DEVICE:
             end = dt.date.fromisoformat(value["end_date"]) if value["end_date"] else None
             start = dt.date.fromisoformat(value["start_date"])
             assigned.add(Assignment(device_id, start, value["subject_id"], end))
-        else:
+        elif value["subject_id"] is not None:
             returned.add(Return(device_id, value["subject_id"], dt.date.fromisoformat(value["end_date"])))
     key = str  # end dates may be None, which has no order
     return tuple(sorted(assigned, key=key)), tuple(sorted(returned))
@@ -107,6 +112,36 @@ def return_entry(device_id: str, end_date: dt.date, known: Iterable[Assignment],
         )
     new = {"subject_id": held[0].subject_id, "end_date": end_date.isoformat()}
     return Entry(RETURN_DEVICE, f"device/{device_id}", new=new, reason=reason)
+
+
+def ship_entry(device_id: str, site_id: str, day: dt.date, reason: str) -> Entry:
+    """The entry of a shipment to a site."""
+    new = {"subject_id": None, "site_id": site_id, "end_date": day.isoformat()}
+    return Entry(SHIP_DEVICE, f"device/{device_id}", new=new, reason=reason)
+
+
+def lose_entry(device_id: str, day: dt.date, known: Iterable[Assignment], reason: str) -> Entry:
+    """The entry of a loss; the subject who had the device that day has it no longer."""
+    wanted = Assignment(device_id, day, "", day)
+    held = [assignment for assignment in known if assignment.meets(wanted)]
+    new = {"subject_id": held[0].subject_id if held else None, "end_date": day.isoformat()}
+    return Entry(LOSE_DEVICE, f"device/{device_id}", new=new, reason=reason)
+
+
+def movement_rows(rows: Iterable[LedgerRow]) -> list[tuple[object, ...]]:
+    """Rows of table device_movement: the movements that stand, by entry."""
+    found: list[tuple[object, ...]] = []
+    for row in standing(rows, tuple(MOVEMENTS)):
+        value = row.new_value
+        day = dt.date.fromisoformat(value["start_date"] if row.action == ASSIGN_DEVICE else value["end_date"])
+        device = row.record.removeprefix("device/")
+        found.append(
+            (
+                row.seq, device, MOVEMENTS[row.action], value.get("site_id"), value["subject_id"], day, row.user,
+                row.reason,
+            )
+        )  # fmt: skip
+    return found
 
 
 def apply_returns(assignments: Iterable[Assignment], returns: Iterable[Return]) -> list[Assignment]:

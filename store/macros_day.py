@@ -5,6 +5,8 @@ One definition for SQL, command line, app and exports; each takes the moment it 
 
 from __future__ import annotations
 
+from store.views_device import ACCOUNTED
+
 _TODAY = """(
         SELECT s.subject_id, s.site_id, s.reference_start, s.participation_end,
             CAST(s.status AS VARCHAR) AS status,
@@ -93,6 +95,9 @@ _WORK = f"""
         UNION ALL SELECT 'deviation', deviation_id, subject_id, 'confirm or dismiss: ' || coalesce(term, found_by),
             CAST(NULL AS DATE), CASE WHEN importance = 'major' THEN 'high' ELSE 'medium' END, 1
         FROM deviation_recorded WHERE state = 'proposed'
+        UNION ALL SELECT 'return', device_id, subject_id, device_id || ' is not back from a subject who left'
+            || coalesce(' on ' || participation_end, ''), CAST(NULL AS DATE), 'medium', 1
+        FROM {ACCOUNTED} WHERE not_returned
         UNION ALL SELECT 'visit', subject_id || '/' || visit_number, subject_id,
             coalesce(visit, 'visit ' || visit_number) || CASE WHEN overdue THEN ': window has passed'
             ELSE ': in window' END, last_date, CASE WHEN overdue THEN 'high' ELSE 'low' END, 1
@@ -158,8 +163,8 @@ DAY_MACROS: dict[str, tuple[str, str]] = {
     "worklist": (
         f"CREATE MACRO worklist(now_utc) AS TABLE {_WORK}",
         "What needs somebody at a moment in UTC: open and answered queries, safety reports, silent devices, rows in "
-        "quarantine, proposed deviations, subjects below the compliance threshold, visits; the most urgent first."
-        + _columns("what ref subject_id site_id problem due overdue days_left priority rows"),
+        "quarantine, proposed deviations, devices to be returned, subjects below the compliance threshold, visits; the "
+        "most urgent first." + _columns("what ref subject_id site_id problem due overdue days_left priority rows"),
     ),
 }
 """Name -> statement and comment. None calls another: in a file attached beside others it would not be found."""

@@ -160,7 +160,7 @@ DEVIATION_RECORDED = Table(
         Column("deviation_id", "VARCHAR", "Deviation", required=True),
         Column("subject_id", "VARCHAR", "Subject", required=True),
         Column("term", "VARCHAR", "What happened", blinding="infer"),
-        Column("category", "VARCHAR", "Category", blinding="infer"),
+        Column("category", "VARCHAR", "Category the trial or the check gives it", blinding="infer"),
         Column("importance", "VARCHAR", "major or minor", required=True),
         Column("start_date", "DATE", "Day"),
         Column("excludes_from", "VARCHAR", "Population it excludes from; a major one excludes from per_protocol"),
@@ -176,6 +176,40 @@ DEVIATION_RECORDED = Table(
     sort=("deviation_id",),
 )
 
+UNBLINDING = Table(
+    "unblinding",
+    "Subjects whose arm somebody learned in an emergency: who and when; why stands in the ledger, the arm nowhere",
+    (
+        Column("ledger_seq", "BIGINT", "Ledger entry", required=True),
+        Column("subject_id", "VARCHAR", "Subject", required=True),
+        Column("unblinded_utc", "TIMESTAMP", "When", required=True),
+        Column("unblinded_by", "VARCHAR", "User", required=True),
+        Column("role", "VARCHAR", "Role in which they did it"),
+    ),
+    key=("ledger_seq",),
+    origin="ledger",
+    sort=("ledger_seq",),
+)
+
+DEVICE_MOVEMENT = Table(
+    "device_movement",
+    "Devices shipped to sites, handed to subjects, returned and lost, as people recorded it",
+    (
+        Column("ledger_seq", "BIGINT", "Ledger entry", required=True),
+        Column("device_id", "VARCHAR", "Device", required=True),
+        Column("action", "VARCHAR", "shipped, assigned, returned, lost", required=True),
+        Column("site_id", "VARCHAR", "Site it was shipped to"),
+        Column("subject_id", "VARCHAR", "Subject who had it"),
+        Column("movement_date", "DATE", "Day", required=True),
+        Column("recorded_by", "VARCHAR", "User", required=True),
+        Column("reason", "VARCHAR", "Why", blinding="never"),
+    ),
+    key=("ledger_seq",),
+    origin="ledger",
+    sort=("ledger_seq",),
+    subject_level=False,
+)
+
 DESK_TABLES: tuple[Table, ...] = (
     UPLOAD_INTERVAL,
     STUDY_SETTING,
@@ -186,4 +220,6 @@ DESK_TABLES: tuple[Table, ...] = (
     QUARANTINE_DECISION,
     ROW_CORRECTION,
     DEVIATION_RECORDED,
+    UNBLINDING,
+    DEVICE_MOVEMENT,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.views import View, amount, date, number, text
+from store.views import View, amount, date, flag, number, text
 
 _TOTALLED = """(
     SELECT device_id, CAST(day AS DATE) AS total_date, kind, shape, delivered_amount,
@@ -83,4 +83,57 @@ DEVICE_HISTORY = View(
     "device_id, property, first_date NULLS FIRST, value, basis",
 )
 
-DEVICE_VIEWS = (CONTROL_TOTAL_CHECK, DEVICE_HISTORY)
+ACCOUNTED = """(
+    WITH moved AS (
+        SELECT device_id, action, movement_date AS day, site_id, subject_id FROM device_movement
+        UNION ALL SELECT device_id, lower(action), action_date, NULL, subject_id FROM accountability
+        WHERE device_id IS NOT NULL
+        UNION ALL SELECT device_id, 'assigned', nullif(start_date, DATE '1900-01-01'), NULL, subject_id
+        FROM device_assignment WHERE basis <> 'stated_in_data'
+        UNION ALL SELECT device_id, 'returned', end_date, NULL, subject_id FROM device_assignment
+        WHERE basis <> 'stated_in_data' AND end_date IS NOT NULL
+    ), days AS (
+        SELECT device_id, max(day) FILTER (action = 'shipped') AS shipped,
+            max(site_id) FILTER (action = 'shipped') AS site_id,
+            max(day) FILTER (action IN ('assigned', 'dispensed')) AS assigned,
+            max(day) FILTER (action = 'returned') AS returned, max(day) FILTER (action = 'lost') AS lost,
+            max(day) FILTER (action = 'destroyed') AS destroyed,
+            bool_or(action IN ('assigned', 'dispensed')) AS handed_out, bool_or(action = 'lost') AS is_lost,
+            bool_or(action = 'destroyed') AS is_destroyed, bool_or(action = 'returned') AS came_back,
+            arg_max(subject_id, coalesce(day, DATE '1900-01-01')) FILTER (subject_id IS NOT NULL) AS subject_id
+        FROM moved GROUP BY device_id
+    )
+    SELECT d.*, s.status, s.participation_end, CASE WHEN is_destroyed THEN 'destroyed' WHEN is_lost THEN 'lost'
+            WHEN came_back AND (NOT coalesce(handed_out, false) OR assigned IS NULL OR returned >= assigned)
+                THEN 'returned'
+            WHEN handed_out THEN 'with subject' ELSE 'shipped' END AS state,
+        state = 'with subject' AND coalesce(CAST(s.status AS VARCHAR) IN ('completed', 'discontinued', 'died'), false)
+            AS not_returned
+    FROM days d LEFT JOIN subject s USING (subject_id)
+)"""
+
+DEVICE_ACCOUNTABILITY = View(
+    "device_accountability",
+    "Where each device and kit is: shipped, with a subject, returned, lost, destroyed; and whether it should be back",
+    (
+        text("device_id", "device_id", "Device or kit"),
+        text("state", "state", "shipped, with subject, returned, lost, destroyed"),
+        text("subject_id", "subject_id", "Subject who had it last"),
+        text("site_id", "site_id", "Site it was shipped to"),
+        date("shipped_date", "shipped", "Last shipped"),
+        date("assigned_date", "assigned", "Last handed to a subject; NULL: not stated"),
+        date("returned_date", "returned", "Last returned"),
+        date("lost_date", "lost", "Lost"),
+        date("destroyed_date", "destroyed", "Destroyed"),
+        flag(
+            "not_returned",
+            "not_returned",
+            "Y where the subject has left the study and the device has not come back",
+        ),
+        date("due_since", "CASE WHEN state = 'with subject' THEN participation_end END", "Day the subject left"),
+    ),
+    ACCOUNTED,
+    "device_id",
+)
+
+DEVICE_VIEWS = (CONTROL_TOTAL_CHECK, DEVICE_HISTORY, DEVICE_ACCOUNTABILITY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -22,6 +23,7 @@ from user_worker import COMMANDS, users
 
 from store.blinding import SUPPRESS_UNDER, WITHHELD_SOURCE, Withheld, write_blinded_file
 from store.inference import Inference
+from store.permissions import user_name
 from store.study import Study
 from store.tables import TABLES
 from tui.cli import run
@@ -188,7 +190,7 @@ def canary_protocol() -> str:
     text = text.replace('drug = "Zanomaline"', 'drug = "QXZNAME Zanomaline"')
     text = text.replace('"ZANOMALINE", "PLACEBO"', '"QXZDRUG", "QXZSHAM"').replace("amount = 81", f"amount = {AMOUNT}")
     source = '\n[[source]]\nname = "QXZSOURCE"\npattern = "*QXZFILE*"\nformat = "sdtm"\n'
-    return text + source
+    return f'{text}{source}[[role]]\nname = "unblinded"\nusers = ["{user_name(os.geteuid())}"]\n'
 
 
 def canary_files(folder: Path) -> list[Path]:
@@ -250,6 +252,9 @@ def make_canary_study(study: Study, folder: Path) -> Made:
     files = canary_files(folder)
     report = import_paths(study, files[:4])
     assert report.exit_code in (0, 3), [file.reason for file in report.files]
+    # Whoever learned the arm of one patient left no trace of it in what the tests below read.
+    unblind = ["unblind", FEW[0], "--reason", "serious event", "--study", str(study.root)]
+    assert run(unblind) == 0
     report = import_paths(study, files[4:])
     assert report.exit_code == 3, [file.reason for file in report.files]
     assert {file.status for file in report.files} == {"imported"}
@@ -318,6 +323,32 @@ def test_the_ordinary_ledger_names_no_file_and_no_arm(canaries: Made) -> None:
     recorded = [row.new_value for row in canaries.study.ledger.read(actions=["import_source"])]
     assert {value["name"].removeprefix(value["name"][:12]) for value in recorded} == {".ndjson"}
     assert {(value["dataset"], value["source"]) for value in recorded} == {(None, None)}
+
+
+def test_unblinding_shows_the_arm_to_the_role_and_records_who_and_why(
+    canaries: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm = query(canaries.full, f"SELECT arm_code FROM subject WHERE subject_id = '{FEW[0]}'")[0][0]
+    (row,) = [row for row in canaries.study.ledger.read() if row.action == "unblind_subject"]
+    assert (row.user, row.role, row.reason) == (user_name(os.geteuid()), "unblinded", "serious event")
+    assert row.new_value == {"subject_id": FEW[0]} and arm.startswith("QXZARM")
+    told = query(canaries.trial, "SELECT subject_id, unblinded_by, role FROM unblinding")
+    assert told == [(FEW[0], row.user, "unblinded")]
+    # A reason that names a treatment is refused before anything is recorded or shown.
+    head = canaries.study.ledger.head()
+    capsys.readouterr()
+    assert run(["unblind", FEW[0], "--reason", f"is it {arm}?", "--study", str(canaries.study.root)]) == 2
+    said = capsys.readouterr()
+    assert told_in(said.out + said.err) == [] and canaries.study.ledger.head() == head
+
+
+def test_nobody_unblinds_without_the_role(autoinjector: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    head = autoinjector.study.ledger.head()
+    capsys.readouterr()
+    assert run(["unblind", FEW[0], "--reason", "serious event", "--study", str(autoinjector.study.root)]) == 2
+    said = capsys.readouterr()
+    assert "Nobody has the role unblinded" in said.err and said.out == ""
+    assert autoinjector.study.ledger.head() == head
 
 
 def test_no_file_or_folder_of_the_study_is_named_after_what_it_must_not_tell(canaries: Made) -> None:

@@ -25,6 +25,7 @@ Capture = pytest.CaptureFixture[str]
 COMMANDS = (
     "cut",
     "deviations",
+    "unblind",
     "undo",
     "layouts",
     "undo-import",

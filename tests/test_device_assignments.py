@@ -128,3 +128,32 @@ def test_returns_end_the_assignment_of_their_day_in_any_order() -> None:
     ]
     for order in itertools.permutations(back):
         assert [entry.end_date for entry in apply_returns(held, order)] == [day("2026-01-20"), day("2026-03-05")]
+
+
+def test_what_a_subject_who_left_has_not_given_back_is_work(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(study, capsys, "device", "ship", "PEN-1", "01", "--on", "2026-02-20", "--reason", "shipment 12")
+    say(study, capsys, "device", "assign", "PEN-1", "S1", "--from", "2026-03-01", "--reason", "handed out")
+    (tmp_path / "later.csv").write_text(
+        "subject_id,site_id,arm_code,participation_end,status\nS1,01,A,2026-03-11,discontinued\nS2,01,A,,on_treatment\n"
+    )
+    say(study, capsys, "import", str(tmp_path / "later.csv"))
+    (row,) = say(study, capsys, "device", "list", "--not-returned")["rows"]
+    assert (row["device_id"], row["state"], row["subject_id"], row["site_id"], row["due_since"]) == (
+        "PEN-1", "with subject", "S1", "01", "2026-03-11",
+    )  # fmt: skip
+    assert [item["ref"] for item in say(study, capsys, "worklist")["rows"] if item["what"] == "return"] == ["PEN-1"]
+    lost = say(study, capsys, "device", "lose", "PEN-1", "--on", "2026-03-12", "--reason", "left on a train")
+    say(study, capsys, "release")
+    (row,) = say(study, capsys, "device", "list")["rows"]
+    assert (row["state"], row["lost_date"], row["not_returned"]) == ("lost", "2026-03-12", "N")
+    assert not any(item["what"] == "return" for item in say(study, capsys, "worklist")["rows"])
+    assert rebuild(study).differing == []
+    say(study, capsys, "undo", str(lost["ledger_seq"]), "--reason", "found again")
+    say(study, capsys, "device", "return", "PEN-1", "--on", "2026-03-13", "--reason", "brought back")
+    say(study, capsys, "release")
+    assert [row["state"] for row in say(study, capsys, "device", "list")["rows"]] == ["returned"]
+    assert say(study, capsys, "device", "history", "PEN-1")["ledger"][-1]["action"] == "return device"
+    refused = ("device", "ship", "PEN-1", "99", "--on", "2026-03-01", "--reason", "x")
+    assert run([*refused, "--study", str(study.root)]) == 2 and "no site 99" in capsys.readouterr().err

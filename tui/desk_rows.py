@@ -75,7 +75,7 @@ def worklist_source(now_utc: dt.datetime) -> Source:
         SELECT CASE WHEN overdue THEN '!' ELSE '' END AS late, what, ref, subject_id AS subject, problem, due,
             days_left AS left, site_id AS site, priority,
             CASE what WHEN 'query' THEN 'query' WHEN 'answer' THEN 'query' WHEN 'report' THEN 'safety_report'
-                WHEN 'silent' THEN 'device' WHEN 'deviation' THEN 'deviation_recorded'
+                WHEN 'silent' THEN 'device' WHEN 'return' THEN 'device' WHEN 'deviation' THEN 'deviation_recorded'
                 WHEN 'quarantine' THEN 'quarantine' ELSE 'subject' END AS kept_in
         FROM items
         ORDER BY overdue DESC, due NULLS LAST,

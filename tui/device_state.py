@@ -50,6 +50,36 @@ def return_of(study: Study, device: str, day: str, reason: str) -> tuple[Entry, 
     return entry, told, role
 
 
+def shipment(study: Study, device: str, site: str, day: str, reason: str) -> tuple[Entry, Told, str | None]:
+    """The entry of a shipment, what it says, and the role. Raises UsageProblem for an unknown site, NotAllowed."""
+    from store.device_actions import SHIP_DEVICE, ship_entry
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        role = require_role(reader, SHIP_DEVICE)
+        sites = [row[0] for row in reader.rows("SELECT site_id FROM site ORDER BY 1")]
+    if site not in sites:
+        raise UsageProblem(f"There is no site {site} in the study.", remedy=f"Sites: {', '.join(sites) or 'none yet'}.")
+    entry = ship_entry(device, site, given_day(day, "--on"), given_reason(reason))
+    return entry, {"shipped": f"device {device} to site {site} on {day}"}, role
+
+
+def loss(study: Study, device: str, day: str, reason: str) -> tuple[Entry, Told, str | None]:
+    """The entry of a loss, what it says, and the role. Raises UsageProblem, NotAllowed."""
+    from store.device_actions import LOSE_DEVICE, lose_entry
+    from tui.reading import open_release
+
+    with open_release(study) as reader:
+        role = require_role(reader, LOSE_DEVICE)
+        known_device = reader.rows("SELECT 1 FROM release.device_accountability WHERE device_id = ?", [device])
+        known_device += reader.rows("SELECT 1 FROM device WHERE device_id = ?", [device])
+    known, _, _ = device_state(study, device)
+    if not known_device and not known:
+        raise UsageProblem(f"There is no device {device} in the study.", remedy="dosetrail device list shows them.")
+    entry = lose_entry(device, given_day(day, "--on"), known, given_reason(reason))
+    return entry, {"lost": f"device {device} on {day}"}, role
+
+
 def device_state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[dict[str, Any]]]:
     """Assignments of a device by enrolment and ledger, also pending ones; the study's subjects; rows that wait."""
     from store.device_actions import Assignment, apply_returns, read_assignments

@@ -41,7 +41,7 @@ def read_patient(pages: Pages, glyphs: Glyphs, subject: str, status: str, compli
         [subject],
     )[0]
     writer = _Writer(glyphs)
-    _write_person(writer, who)
+    _write_person(writer, pages, who)
     states = dict(
         pages.query("SELECT status::VARCHAR, count(*) FROM dose_match WHERE subject_id = ? GROUP BY 1", [subject])
     )
@@ -90,7 +90,15 @@ class _Writer:
         self.lines.append(TextLine())
 
 
-def _write_person(writer: _Writer, who: dict[str, Any]) -> None:
+def _write_person(writer: _Writer, pages: Pages, who: dict[str, Any]) -> None:
+    consents = pages.query(
+        "SELECT version, signed_date, withdrawn_date, effect FROM consent WHERE subject_id = ? "
+        "ORDER BY signed_date NULLS FIRST, withdrawn_date, version",
+        [who["subject_id"]],
+    )
+    unblindings = pages.query(
+        "SELECT unblinded_utc, unblinded_by FROM unblinding WHERE subject_id = ? ORDER BY 1", [who["subject_id"]]
+    )
     sex = {"F": "female", "M": "male"}.get(who["sex"] or "", who["sex"] or "")
     age = f"{who['age']} {(who['age_unit'] or 'years').lower()}" if who["age"] is not None else ""
     writer.write(
@@ -106,6 +114,11 @@ def _write_person(writer: _Writer, who: dict[str, Any]) -> None:
     else:
         writer.write("Arm", who["not_randomised_reason"] or "")
     writer.write("Consent", describe(who["consent_date"]), _dated("enrolled", who["enrolled_date"]))
+    for version, signed, withdrawn, effect in consents:
+        ended = f"withdrawn {withdrawn} ({(effect or 'stop').replace('_', ' ')})" if withdrawn else ""
+        writer.write("  form", version or "no version", _dated("signed", signed), ended)
+    for at, user in unblindings:
+        writer.write("Unblinded", f"{at:%Y-%m-%d %H:%M} UTC", f"by {user}")
     first, last = who["first_treatment"], who["last_treatment"]
     if first:
         days = f"{(last - first).days + 1} days" if last else "no end recorded"

@@ -214,6 +214,10 @@ def devices_of(subject: str) -> Source:
         SELECT e.start_local, e.end_local, e.device_id, replace(e.event, '_', ' '),
                {_NAME.format("e")}, e.line, e.source_id, 'device_event', 1
         FROM device_event e {_FILE.format("e")} WHERE e.subject_id = $subject
+        UNION ALL
+        SELECT m.movement_date::TIMESTAMP, NULL, m.device_id, concat(m.action, ' (', m.recorded_by, ')'), NULL, NULL,
+            NULL, 'device', 2
+        FROM device_movement m WHERE m.subject_id = $subject AND m.action IN ('returned', 'lost')
         ORDER BY rank, 1, 3
         """,
         (

@@ -23,6 +23,7 @@ from tui.commands import (
     simulate,
     sql,
     summary,
+    unblind,
     worklist,
 )
 
@@ -64,6 +65,7 @@ def assemble() -> typer.Typer:
         ("verify", data.verify, "Is what is stored what was stored?"),
         ("rebuild", data.rebuild, "Make the release again from its sources."),
         ("layouts", layouts.layouts, "Column dictionaries of the open layouts."),
+        ("unblind", unblind.unblind, "The arm of one patient, in an emergency."),
         ("undo", device.undo, "Reverse an entry of the ledger."),
         ("simulate", simulate.simulate, "A made-up trial with known truth."),
         ("demo", demo.demo, "Build a study from sample data."),
@@ -75,6 +77,9 @@ def assemble() -> typer.Typer:
     devices = typer.Typer(help="Record who has which device.", rich_markup_mode=None)
     devices.command("assign", short_help="A subject gets a device.")(device.assign)
     devices.command("return", short_help="A subject gives a device back.")(device.give_back)
+    devices.command("ship", short_help="A device goes to a site.")(device.ship)
+    devices.command("lose", short_help="A device is lost.")(device.lose)
+    devices.command("list", short_help="Where every device and kit is.")(device.listed)
     devices.command("history", short_help="Who had a device when, and what it was.")(device.history)
     commands.add_typer(devices, name="device")
     waiting = typer.Typer(rich_markup_mode=None, invoke_without_command=True)

@@ -65,6 +65,90 @@ def give_back(
     return _record(opened, entry, told, role, dry_run=dry_run, as_json=json)
 
 
+def ship(
+    context: typer.Context,
+    device: DeviceArgument,
+    site: Annotated[str, typer.Argument(metavar="SITE", help="Site it is sent to.")],
+    day: Annotated[str, typer.Option("--on", metavar="DATE", help="Day, YYYY-MM-DD.")],
+    reason: ReasonOption,
+    dry_run: DryRunOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Record that a device or kit was shipped to a site.
+
+    Example: dosetrail device ship PUMP-17 701 --on 2026-02-20 --reason "shipment 12"
+    """
+    from tui.device_state import shipment
+
+    opened = open_study(context, study)
+    entry, told, role = shipment(opened, device, site, day, reason)
+    return _record(opened, entry, told, role, dry_run=dry_run, as_json=json)
+
+
+def lose(
+    context: typer.Context,
+    device: DeviceArgument,
+    day: Annotated[str, typer.Option("--on", metavar="DATE", help="Day it was lost, YYYY-MM-DD.")],
+    reason: ReasonOption,
+    dry_run: DryRunOption = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Record that a device or kit was lost; who had it has it no longer.
+
+    Example: dosetrail device lose PUMP-17 --on 2026-04-12 --reason "left on a train"
+    """
+    from tui.device_state import loss
+
+    opened = open_study(context, study)
+    entry, told, role = loss(opened, device, day, reason)
+    return _record(opened, entry, told, role, dry_run=dry_run, as_json=json)
+
+
+def listed(
+    context: typer.Context,
+    not_returned: Annotated[
+        bool, typer.Option("--not-returned", help="Only what has not come back from subjects who left.")
+    ] = False,
+    study: StudyOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Account for every device and kit: shipped, with a subject, returned, lost.
+
+    Example: dosetrail device list --not-returned
+    """
+    from tui.output import write_json, write_paragraph
+    from tui.reading import open_release
+    from tui.tables import Column, print_table
+
+    opened = open_study(context, study)
+    with open_release(opened) as reader:
+        where = "WHERE not_returned = 'Y'" if not_returned else ""
+        rows = reader.records(f"SELECT * FROM release.device_accountability {where} ORDER BY device_id")
+        facts = reader.facts
+    if json:
+        write_json({**facts.to_json(), "rows": rows})
+        return 0
+    names = (
+        "device_id",
+        "state",
+        "subject_id",
+        "site_id",
+        "shipped_date",
+        "assigned_date",
+        "returned_date",
+        "lost_date",
+    )
+    columns = [Column(""), *(Column(name.removesuffix("_id").removesuffix("_date")) for name in names)]
+    print_table(columns, (["!" if row["not_returned"] == "Y" else "", *(row[name] for name in names)] for row in rows))
+    late = sum(row["not_returned"] == "Y" for row in rows)
+    write_paragraph(
+        f"{len(rows):,} devices and kits, {late:,} not back from subjects who left (!). Release {facts.release}."
+    )
+    return 0
+
+
 def undo(
     context: typer.Context,
     seq: Annotated[int, typer.Argument(metavar="SEQ", help="Number of the ledger entry.")],
@@ -97,7 +181,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
 
     Example: dosetrail device history PUMP-17
     """
-    from store.device_actions import ASSIGN_DEVICE, RETURN_DEVICE
+    from store.device_actions import MOVEMENTS
     from store.undoing import standing
     from tui.device_state import device_state
     from tui.output import write_json, write_lines
@@ -106,7 +190,7 @@ def history(context: typer.Context, device: DeviceArgument, study: StudyOption =
 
     opened = open_study(context, study)
     rows = opened.ledger.read()
-    actions = (ASSIGN_DEVICE, RETURN_DEVICE)
+    actions = tuple(MOVEMENTS)
     standing_seqs = {row.seq for row in standing(rows, actions)}
     entries = [
         {

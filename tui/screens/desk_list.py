@@ -47,9 +47,13 @@ class Asking:
 
 
 def load_pending(desk: Desk) -> None:
-    """Bring what was done since the release beside it."""
+    """Bring steps of queries since the release beside it."""
     desk.trouble = ""
     _load(desk, "pending_query", CREATE_PENDING, desk.actions.pending if desk.actions else None)
+
+
+def load_decided(desk: Desk) -> None:
+    """Bring which proposed deviations were decided on since the release beside it."""
     _load(desk, "decided_deviation", CREATE_DECIDED, desk.actions.decided_deviations if desk.actions else None)
 
 

@@ -10,7 +10,7 @@ from tui.cells import show_count, show_day
 from tui.desk import Desk
 from tui.desk_rows import queries_source, summarise_worklist, worklist_source
 from tui.pages import Source
-from tui.screens.desk_list import Asking, DeskList, make_listing, opened
+from tui.screens.desk_list import Asking, DeskList, load_decided, load_pending, make_listing, opened
 from tui.screens.quarantine import QuarantineScreen
 from tui.widgets.row_pane import Listing
 from tui.widgets.row_table import Column
@@ -84,6 +84,11 @@ class WorklistScreen(DeskList):
         if row is None or self.value(row, "kept_in") != "deviation_recorded":
             return None
         return str(self.value(row, "ref"))
+
+    @staticmethod
+    def load(desk: Desk) -> None:
+        load_pending(desk)
+        load_decided(desk)
 
     @staticmethod
     def read_listing(desk: Desk) -> tuple[Listing, Source]:
