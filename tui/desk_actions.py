@@ -169,6 +169,7 @@ def _undo(study: Study) -> str:
     from store.queries import QUERY_ACTIONS
     from store.row_decisions import DECISIONS
     from store.undoing import standing, undo_entry
+    from tui.device_state import check_undo
 
     rows = study.ledger.read()
     mine = [
@@ -179,7 +180,10 @@ def _undo(study: Study) -> str:
     if not mine:
         raise ActionRefused("You have done nothing that could be undone.")
     try:
-        study.ledger.append([undo_entry(mine[-1].seq, rows, "undone in the app")])
+        study.ledger.append(
+            [undo_entry(mine[-1].seq, rows, "undone in the app")],
+            before_commit=lambda: check_undo(study, mine[-1].seq),
+        )
     except DosetrailError as error:
         raise ActionRefused(f"{error.message} {error.remedy}") from error
     return f"Undone: {mine[-1].action.replace('_', ' ')} of {mine[-1].record.partition('/')[2]}"

@@ -50,6 +50,13 @@ def return_of(study: Study, device: str, day: str, reason: str) -> tuple[Entry, 
     return entry, told, role
 
 
+def check_undo(study: Study, seq: int) -> None:
+    """Inside the ledger's transaction: of two people who undo one entry the second is told. Raises UsageProblem."""
+    from store.undoing import undo_entry
+
+    undo_entry(seq, study.ledger.read(), "again")
+
+
 def shipment(study: Study, device: str, site: str, day: str, reason: str) -> tuple[Entry, Told, str | None]:
     """The entry of a shipment, what it says, and the role. Raises UsageProblem for an unknown site, NotAllowed."""
     from store.device_actions import SHIP_DEVICE, ship_entry

@@ -74,7 +74,13 @@ def record_step(study: Study, action: str, query_id: str, text: str) -> tuple[Qu
         state = read_queries(study, reader)
         role = require_role(reader, action)
         query = state.query(query_id)
-        head = study.ledger.append([step_entry(action, query, text)], role=role)
+
+        def check_again() -> None:
+            # Inside the ledger's transaction: of two people who act at once the second is told of the first.
+            step_entry(action, read_queries(study, reader).query(query.query_id), text)
+
+        entry = step_entry(action, query, text)
+        head = study.ledger.append([entry], role=role, before_commit=check_again)
         return read_queries(study, reader).query(query.query_id), head
 
 

@@ -5,6 +5,8 @@ The next release takes the entries up; until then they are pending, and `status`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -164,7 +166,7 @@ def undo(
     Example: dosetrail undo 41 --reason "wrong serial typed"
     """
     from store.undoing import undo_entry
-    from tui.device_state import given_reason
+    from tui.device_state import check_undo, given_reason
     from tui.reading import open_release
     from tui.roles import require_role
 
@@ -173,7 +175,9 @@ def undo(
     entry = undo_entry(seq, rows, given_reason(reason))
     with open_release(opened) as reader:
         role = require_role(reader, next(row.action for row in rows if row.seq == seq))
-    return _record(opened, entry, {"undone": f"ledger entry {seq}"}, role, dry_run=dry_run, as_json=json)
+    told = {"undone": f"ledger entry {seq}"}
+    check = partial(check_undo, opened, seq)
+    return _record(opened, entry, told, role, dry_run=dry_run, as_json=json, check=check)
 
 
 def history(context: typer.Context, device: DeviceArgument, study: StudyOption = None, json: JsonOption = False) -> int:
@@ -233,11 +237,20 @@ def _properties(reader: Reader, device: str) -> list[dict[str, Any]]:
     )
 
 
-def _record(study: Study, entry: Entry, told: dict[str, Any], role: str | None, *, dry_run: bool, as_json: bool) -> int:
+def _record(
+    study: Study,
+    entry: Entry,
+    told: dict[str, Any],
+    role: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    check: Callable[[], None] | None = None,
+) -> int:
     """Append the entry and say what moves."""
     from tui.output import write_command, write_json, write_lines, write_paragraph
 
-    head = None if dry_run else study.ledger.append([entry], role=role)
+    head = None if dry_run else study.ledger.append([entry], role=role, before_commit=check)
     moved = told.get("rows_moved", [])
     if as_json:
         write_json(
