@@ -5,7 +5,8 @@ leaves, is (counts of doses and days, which exceed the number of subjects, are j
 small figure all arms, comparisons and statistics of the same question go, since one arm could be had by subtraction
 from the pooled figure; and a lone suppressed value of a breakdown, or term of an organ class, takes the next smallest
 with it, and further ones until what is suppressed together is not small either (complementary suppression; Hundepool et
-al., Statistical Disclosure Control, 2012, chapter 4). A smallest or largest value is always one subject's own.
+al., Statistical Disclosure Control, 2012, chapter 4). A smallest or largest value is always one subject's own. Of two
+populations that differ by few subjects, with another figure, one is shown: the safety population, else the first.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _BREAKDOWN = tuple(name for name in _QUESTION if name != "by_value")
 _CLASS = tuple(name for name in _QUESTION if name not in ("term", "by_value"))
 EXTREMES = ("min", "max")
 """Statistics that are the value of one subject."""
+SHOWN_FIRST = "safety"
+"""Population whose figures stay where another's differ from them by few subjects."""
 _IDENTIFIER = ("site", "lot", "serial", "device", "subject", "kit", "udi")
 """Breakdowns whose values are identifiers."""
 
@@ -41,6 +44,7 @@ def suppress_small_cells(rows: Sequence[Result], smallest: int, screened: int) -
         for key, same in questions.items()
         if any(_is_small(row, smallest, screened) for row in same) or not _has_counts(same)
     }
+    small |= _differences(questions, small, smallest)
     small |= _complements(questions, small, _BREAKDOWN, "by_value", smallest)
     small |= _complements(questions, small, _CLASS, "term", smallest)
     sentence = f"suppressed: fewer than {smallest} subjects, or could be had by subtraction"
@@ -79,6 +83,44 @@ def _is_small(row: Result, smallest: int, screened: int) -> bool:
     if denominator is not None and denominator <= screened:
         counts += [numerator, denominator, denominator - numerator if numerator is not None else None]
     return any(count is not None and 0 < count < smallest for count in counts)
+
+
+def _differences(
+    questions: dict[tuple[Any, ...], list[Result]], small: set[tuple[Any, ...]], smallest: int
+) -> set[tuple[Any, ...]]:
+    """Questions whose figures, less those of a population that is shown, are about few subjects."""
+    place = _QUESTION.index("population")
+    groups: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for key, same in questions.items():
+        # How many belong to a population is no figure about them.
+        if key not in small and same[0]["parameter"] != "population":
+            groups.setdefault((*key[:place], *key[place + 1 :]), []).append(key)
+    found = set()
+    for keys in groups.values():
+        shown: list[tuple[Any, ...]] = []
+        for key in sorted(keys, key=lambda one: (one[place] != SHOWN_FIRST, str(one[place]))):
+            if any(_differ_by_few(questions[key], questions[other], smallest) for other in shown):
+                found.add(key)
+            else:
+                shown.append(key)
+    return found
+
+
+def _differ_by_few(rows: Sequence[Result], others: Sequence[Result], smallest: int) -> bool:
+    told = {(row["arm"], row["statistic"], row["comparator"], row["period"]): row for row in others}
+    for row in rows:
+        other = told.get((row["arm"], row["statistic"], row["comparator"], row["period"]))
+        if other is None or (row["numerator"], row["value"]) == (other["numerator"], other["value"]):
+            continue
+        names = (
+            ("subjects", "numerator")
+            if row["subjects"] is None or row["subjects"] == row["numerator"]
+            else ("subjects",)
+        )
+        for name in names:
+            if row[name] is not None and other[name] is not None and 0 < abs(row[name] - other[name]) < smallest:
+                return True
+    return False
 
 
 def _complements(
