@@ -21,7 +21,7 @@ from studies import SAMPLE, blinded_protocol, few_files, new_study, query, trial
 from trial_releases import AUTOINJECTOR, PILOT, release_file
 
 import sample_data
-from store.macros import MACROS
+from store.macros import MACROS, PUBLISHED_TABLES
 from store.macros_day import DAY_MACROS
 from store.schema import create_all, data_dictionary
 from store.views import all_views, create_views
@@ -454,6 +454,7 @@ def test_duckdb_1_4_reads_the_same_rows(trial: str) -> None:
     breakdowns = [by for (by,) in query(file, 'SELECT DISTINCT "by" FROM result WHERE "by" IS NOT NULL ORDER BY 1')]
     given = ["", "population := 'safety'", "by := 'ALL'", *(f"by := '{by}'" for by in breakdowns)]
     sources += [f"{macro.name}({words})" for macro in MACROS for words in given]
+    sources += [f"published_table('{name}')" for name in PUBLISHED_TABLES]
     sources += [f"{name}({'' if name == 'below_compliance' else WHEN})" for name in DAY_MACROS]
     sources += [
         "(SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal)",
