@@ -147,6 +147,37 @@ BUILT_IN: tuple[BuiltInCheck, ...] = (
         FROM control_total_check WHERE subject_id IS NOT NULL
             AND abs(difference) > reported_total * {control_total_pct} / 100""",
     ),
+    BuiltInCheck(
+        "VISIT_OUT_OF_WINDOW",
+        "medium",
+        "The visit took place outside its window.",
+        """SELECT subject_id, 'visit/' || subject_id || '/' || visit_number AS record, 'start_date' AS field,
+            visit_date || ' is ' || state || ': window ' || first_date || ' to ' || last_date AS detail, source_id
+        FROM visit_check WHERE state IN ('early', 'late')""",
+    ),
+    BuiltInCheck(
+        "VISIT_MISSED",
+        "medium",
+        "The visit is missing, although a later one took place or the subject's time is over.",
+        """SELECT subject_id, 'visit/' || subject_id || '/' || visit_number || '/missed' AS record,
+            CAST(NULL AS VARCHAR) AS field, 'planned ' || planned_date AS detail, CAST(NULL AS VARCHAR) AS source_id
+        FROM visit_check WHERE state = 'missed'""",
+    ),
+    BuiltInCheck(
+        "VISIT_TWICE",
+        "low",
+        "The same visit of the schedule stands on two days.",
+        """SELECT subject_id, 'visit/' || subject_id || '/' || visit_number || '/' || visit_date AS record,
+            'start_date' AS field, CAST(visit_date AS VARCHAR) AS detail, source_id
+        FROM visit_check WHERE state = 'extra'""",
+    ),
+    BuiltInCheck(
+        "AE_SERIOUS_NO_OUTCOME",
+        "high",
+        "The serious adverse event has ended, and its outcome is not stated.",
+        """SELECT subject_id, 'adverse_event/' || subject_id || '/' || event_seq AS record, 'outcome' AS field,
+            term AS detail, source_id FROM adverse_event WHERE serious AND end_text IS NOT NULL AND outcome IS NULL""",
+    ),
 )
 
 

@@ -88,8 +88,9 @@ def all_views() -> tuple[View, ...]:
     from store.views_device import DEVICE_VIEWS
     from store.views_dose import DOSE_VIEWS
     from store.views_sdtm import SDTM_VIEWS
+    from store.views_visit import VISIT_VIEWS
 
-    return (*ADAM_VIEWS, *SDTM_VIEWS, *DEVICE_VIEWS, *DOSE_VIEWS)
+    return (*ADAM_VIEWS, *SDTM_VIEWS, *DEVICE_VIEWS, *DOSE_VIEWS, *VISIT_VIEWS)
 
 
 def create_views(con: duckdb.DuckDBPyConnection) -> None:

@@ -142,15 +142,39 @@ def test_every_planted_fault_is_found_once(study: Study) -> None:
         ("DOSE_BEFORE_CONSENT", "S2", 2),
         ("LOW_AGE", "S2", 1),
         ("NO_DOSE_DAYS", "S4", 1),
+        ("VISIT_MISSED", "S3", 1),
     ]
     assert ask(study, "SELECT detail FROM finding WHERE check_id = 'NO_DOSE_DAYS'") == [("2026-03-21 to 2026-03-26",)]
     # Each is a query with a question and a day; what was found stands in the detail alone.
     assert ask(study, "SELECT count(*), count(DISTINCT q.query_id) FROM query q JOIN finding f "
-               "ON f.finding_id = q.query_id WHERE q.state = 'open' AND q.text = f.text") == [(14, 14)]  # fmt: skip
+               "ON f.finding_id = q.query_id WHERE q.state = 'open' AND q.text = f.text") == [(15, 15)]  # fmt: skip
     assert ask(study, "SELECT DISTINCT due_date - CAST(opened_utc AS DATE), priority FROM query ORDER BY 1") == [
         (7, "high"),
         (14, "medium"),
     ]
+
+
+def test_visits_are_matched_one_to_one_and_a_list_says_what_is_new(
+    study: Study, tmp_path: Path, capsys: Capture
+) -> None:
+    first = say(study, capsys, "queries")
+    assert first["compared_with"] is None and first["resolved"] == []
+    (tmp_path / "visits2.csv").write_text(
+        "subject_id,visit_number,visit,visit_date\nS1,1,Week 2,2026-03-14\nS1,1,Week 2,2026-03-16\n"
+        "S1,2,Week 4,2026-04-20\nS2,1,Week 2,2026-03-25\nS3,1,Week 2,2026-03-12\nS4,2,Week 4,2026-03-29\n"
+    )
+    say(study, capsys, "import", str(tmp_path / "visits2.csv"))
+    columns = "subject_id, visit_number::INT, state, days_off"
+    assert ask(study, f"SELECT {columns} FROM visit_check WHERE state <> 'not yet' ORDER BY ALL") == [
+        ("S1", 1, "extra", 1), ("S1", 1, "in window", -1), ("S1", 2, "done", 22), ("S2", 1, "late", 10),
+        ("S3", 1, "early", -3), ("S4", 1, "missed", None), ("S4", 2, "done", 0),
+    ]  # fmt: skip
+    told = say(study, capsys, "queries")
+    assert told["compared_with"] == 1 and len(told["resolved"]) == 1  # the visit of S3 is no longer missed
+    assert sorted((row["check_id"], row["subject_id"]) for row in told["rows"] if row["is_new"]) == [
+        ("VISIT_MISSED", "S4"), ("VISIT_OUT_OF_WINDOW", "S2"), ("VISIT_OUT_OF_WINDOW", "S3"), ("VISIT_TWICE", "S1"),
+    ]  # fmt: skip
+    assert sum(not row["is_new"] for row in told["rows"]) == len(first["rows"]) - 1
 
 
 def test_built_in_checks_ask_without_values() -> None:

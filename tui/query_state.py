@@ -48,6 +48,28 @@ def read_queries(study: Study, reader: Reader, upto: int | None = None) -> Query
     return QueryState({query.query_id: query for query in now}, pending)
 
 
+def changed_findings(study: Study, reader: Reader) -> tuple[int | None, frozenset[str], frozenset[str]]:
+    """Against the release before: its number, the findings that are new since, and those that are gone.
+
+    None and nothing where no release before is kept.
+    """
+    from store.errors import DosetrailError
+    from store.facts import read_releases
+    from tui.reading import open_release
+
+    numbers = [release.number for release in read_releases(study.ledger.read())]
+    earlier = [number for number in numbers if number < reader.facts.release]
+    if not earlier:
+        return None, frozenset(), frozenset()
+    try:
+        with open_release(study, as_of=earlier[-1]) as past:
+            before = {name for (name,) in past.rows("SELECT finding_id FROM finding")}
+    except DosetrailError:
+        return None, frozenset(), frozenset()
+    now = {name for (name,) in reader.rows("SELECT finding_id FROM finding")}
+    return earlier[-1], frozenset(now - before), frozenset(before - now)
+
+
 def _untouched(query: Query) -> Query:
     """The query of a check as the check raised it, before any step."""
     return replace(

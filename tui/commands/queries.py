@@ -40,7 +40,7 @@ def queries(
     from store.errors import UsageProblem
     from store.vocabulary import VOCABULARIES
     from tui.output import write_json, write_paragraph
-    from tui.query_state import read_queries
+    from tui.query_state import changed_findings, read_queries
     from tui.reading import open_release
     from tui.tables import Column, print_table
 
@@ -51,6 +51,7 @@ def queries(
     opened = open_study(context, study)
     with open_release(opened, as_of=as_of) as reader:
         found = read_queries(opened, reader, upto=None if as_of is None else reader.known_to())
+        earlier, new, gone = changed_findings(opened, reader)
         facts = reader.facts
     shown = [
         query
@@ -61,10 +62,18 @@ def queries(
     ]
     shown.sort(key=lambda query: (query.state, query.due_date is None, query.due_date, query.query_id))
     if json:
-        rows = [{**vars(query), "pending": query.query_id in found.pending} for query in shown]
-        write_json({**facts.to_json(), "rows": rows})
+        rows = [
+            {
+                **vars(query),
+                "pending": query.query_id in found.pending,
+                "is_new": query.query_id in new if earlier is not None else None,
+            }
+            for query in shown
+        ]
+        write_json({**facts.to_json(), "compared_with": earlier, "resolved": sorted(gone), "rows": rows})
         return 0
     columns = [
+        Column(""),
         Column("query"),
         Column("subject"),
         Column("state"),
@@ -75,6 +84,7 @@ def queries(
         columns,
         (
             [
+                "new" if query.query_id in new else "",
                 f"{query.query_id}{'*' if query.query_id in found.pending else ''}",
                 query.subject_id,
                 query.state,
@@ -84,7 +94,14 @@ def queries(
             for query in shown
         ),
     )
-    write_paragraph(f"{len(shown):,} queries. Release {facts.release}; * is newer than the release.")
+    since = ""
+    if earlier is not None:
+        still = sum(query.check_id is not None and query.query_id not in new for query in shown)
+        since = (
+            f" Since release {earlier}: {len(new):,} findings are new, {len(gone):,} resolved by data; "
+            f"{still:,} of those listed stood before."
+        )
+    write_paragraph(f"{len(shown):,} queries. Release {facts.release}; * is newer than the release.{since}")
     return 0
 
 
