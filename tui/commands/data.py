@@ -171,7 +171,10 @@ def _write_report(study: Study, report: ImportReport, as_json: bool) -> None:
         write_paragraph(message)
     held = sum(file.quarantined for file in report.files)
     if held:
-        write_command(f"{held:,} rows are in quarantine; their reasons:", f"dosetrail status {study_word(study)}")
+        write_command(
+            f"{held:,} {'row is' if held == 1 else 'rows are'} in quarantine; reasons:",
+            f"dosetrail status {study_word(study)}",
+        )
     for device in report.silent:
         write_paragraph(
             f"SILENT {device['device_id']} ({device['subject_id']}): no data for {device['silent_h']:,} h, "

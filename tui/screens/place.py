@@ -194,7 +194,9 @@ class Place(Screen[None]):
     def on_text_moved(self, moved: TextMoved) -> None:
         """Say when there is more than fits in the text that is the body of the screen."""
         if moved.pane == BODY:
-            self.status.stand(f"{moved.below} more lines below" if moved.below else "")
+            self.status.stand(
+                f"{moved.below} more {'line' if moved.below == 1 else 'lines'} below" if moved.below else ""
+            )
 
     def on_screen_resume(self) -> None:
         """The keys may have changed while another screen was open."""

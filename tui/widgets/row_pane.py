@@ -221,7 +221,7 @@ class RowPane(Vertical):
     def _summary(self, count: int) -> str:
         listing, wish = self._listing, self._understood
         assert listing is not None
-        what = listing.what.removesuffix("s") if self._total == 1 else listing.what
+        what = _one_of(listing.what) if self._total == 1 else listing.what
         text = f"{count:,} of {self._total:,} {what}" if wish.filter else f"{count:,} {what}"
         if listing.summary and not wish.filter:
             text += f": {listing.summary}"
@@ -229,3 +229,8 @@ class RowPane(Vertical):
             title = next(column.title.strip() for column in listing.columns if column.key == wish.sort)
             text += f", sorted by {title}{', reversed' if wish.descending else ''}"
         return text
+
+
+def _one_of(plural: str) -> str:
+    """`query` of queries, `row` of rows."""
+    return plural[:-3] + "y" if plural.endswith("ies") else plural.removesuffix("s")
