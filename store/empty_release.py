@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.errors import write_error
 from store.schema import create_all
 from store.views import create_views
 
@@ -27,7 +28,10 @@ def open_empty_release(path: Path, *, constraints: bool = True) -> duckdb.DuckDB
     ``constraints=False`` leaves out NOT NULL and CHECK: the blinded half has NULL wherever a column is withheld.
     """
     if constraints in _made:
-        path.write_bytes(_made[constraints])
+        try:
+            path.write_bytes(_made[constraints])
+        except OSError as error:
+            raise write_error(error, "The new release") from error
         return _connect(path)
     with _connect(path) as con:
         con.execute("BEGIN")

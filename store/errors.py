@@ -152,8 +152,9 @@ def write_error(error: OSError | sqlite3.Error, what: str, *, effect: str = NOTH
             remedy="Free space (df -h, quota and ulimit -f show which limit it is), then run it again.",
             cause=str(error),
         )
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return WriteFailed(
-        f"{what} could not be written: {error}.",
+        f"{what} could not be written: {reason}.",
         effect=effect,
         remedy="Check the disk and the permissions of the study folder, then run the command again.",
         cause=str(error),

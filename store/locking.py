@@ -63,8 +63,11 @@ def import_lock(study: Study, wait_s: float = 0.0) -> Iterator[None]:
                 raise _running(study, _read_holder(descriptor))
             time.sleep(_RETRY_S)
         # Readable by all, so that `status` can say who imports; writable by the owner, so that only an owner imports.
-        set_mode(study.lock_path, 0o644)
-        _write_holder(descriptor)
+        try:
+            set_mode(study.lock_path, 0o644)
+            _write_holder(descriptor)
+        except OSError as error:
+            raise write_error(error, "The import lock") from error
         _held[study.root] = threading.get_ident()
         try:
             yield

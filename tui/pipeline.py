@@ -292,7 +292,8 @@ class _Run:
 
         def keep(received: Received) -> None:
             if not self.dry_run:
-                cache.add(builder.con, kept, received.selects(builder.con, {fact.source_id for fact in kept}))
+                with self._cache_may_fail():
+                    cache.add(builder.con, kept, received.selects(builder.con, {fact.source_id for fact in kept}))
 
         inputs = BuildInputs(facts, self.protocol, self.rows, number, program_version(), self.received_utc, ANALYST)
         built = builder.finish(inputs, files, cached, keep)
@@ -303,7 +304,8 @@ class _Run:
         if self.dry_run:
             self.messages.append(f"Nothing was changed: this run would publish release {number}.")
             return
-        cache.tidy(facts.sources)
+        with self._cache_may_fail():
+            cache.tidy(facts.sources)
         shutil.rmtree(self._folder / "spill", ignore_errors=True)
         withheld = split_release(self._folder) if self.blinded else []
         checkpoint("built")
@@ -315,6 +317,19 @@ class _Run:
             publish(self.study, self._folder, number, entries, unblinded_entries=unblinded_entries)
             self.release = number
             self._tidy_releases(withheld)
+
+    @contextlib.contextmanager
+    def _cache_may_fail(self) -> Iterator[None]:
+        """The cache saves time and holds nothing else: a run goes on without it."""
+        import duckdb
+
+        try:
+            yield
+        except (OSError, duckdb.IOException) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            self.messages.append(
+                f"The folder cache/ could not be written ({reason}); later imports read these files again."
+            )
 
     def _tidy_releases(self, withheld: list[Withheld]) -> None:
         """What follows a publish; the release is there whether or not an old one can be removed."""
