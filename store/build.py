@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from store.accounting import FileCounts, count_rows
-from store.desk_rows import insert_desk, insert_desk_settings, insert_deviations
+from store.desk_rows import insert_desk, insert_desk_settings, insert_deviations, insert_withdrawals
 from store.digest import compute_release_digest
 from store.empty_release import open_empty_release
 from store.facts import Facts, SourceFact
@@ -103,6 +103,7 @@ class ReleaseBuilder:
         create_file_rank(con, inputs.facts.sources)
         insert_protocol_tables(con, protocol)
         insert_desk_settings(con, protocol)
+        insert_withdrawals(con, inputs)
         store_received(con, received, inputs.facts, protocol, self._progress)
         counts = count_rows(con, received)
         insert_source_files(con, inputs.facts, counts, inputs.program_version)

@@ -5,6 +5,7 @@ withdrawal after it, whichever form the withdrawal names: who stops, stops for e
 signed. A form signed on the day another one is withdrawn replaces it. A withdrawal without an effect is a stop; one
 with effect ``keep`` ends nothing. A withdrawal before which no signing is known ends a consent of unknown beginning.
 A subject without any form is not judged here: enrolment lists may state a consent date, which a check looks at.
+Withdrawals that people recorded (table consent_withdrawal) name no form and count like the others.
 Adverse events are kept whatever the consent says.
 """
 
@@ -41,7 +42,9 @@ def create_consent_spans(con: duckdb.DuckDBPyConnection) -> None:
         """
         CREATE OR REPLACE TEMP TABLE consent_span AS
         WITH withdrawal AS (
-            SELECT subject_id, signed_date, withdrawn_date FROM consent
+            SELECT subject_id, signed_date, withdrawn_date FROM (
+                SELECT subject_id, signed_date, withdrawn_date, effect FROM consent
+                UNION ALL SELECT subject_id, NULL, withdrawn_date, effect FROM consent_withdrawal)
             WHERE withdrawn_date IS NOT NULL AND coalesce(effect, 'stop') <> 'keep'
         )
         SELECT f.subject_id, f.signed_date AS first_day,

@@ -13,6 +13,7 @@ from store.queries import Due, Query, fold_queries
 from store.release_tables import insert_rows
 from store.safety_reports import ASSUMED, AWARE, RECORDED, SUBMIT, due_at, recorded_times, report_record
 from store.unblindings import unblinding_rows
+from store.withdrawals import withdrawal_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,11 @@ def insert_desk_settings(con: duckdb.DuckDBPyConnection, protocol: Protocol) -> 
         *((role.name, None, group) for role in protocol.role for group in role.groups),
     ]
     insert_rows(con, "role_holder", sorted(holders, key=str))
+
+
+def insert_withdrawals(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:
+    """consent_withdrawal as the ledger has it: before the rows, which may need a consent."""
+    insert_rows(con, "consent_withdrawal", withdrawal_rows(inputs.ledger_rows))
 
 
 def insert_deviations(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> None:

@@ -95,6 +95,13 @@ _WORK = f"""
         UNION ALL SELECT 'deviation', deviation_id, subject_id, 'confirm or dismiss: ' || coalesce(term, found_by),
             CAST(NULL AS DATE), CASE WHEN importance = 'major' THEN 'high' ELSE 'medium' END, 1
         FROM deviation_recorded WHERE state = 'proposed'
+        UNION ALL SELECT 'deletion', subject_id, subject_id, 'wants the data deleted, since ' || min(day),
+            CAST(NULL AS DATE), 'high', 1
+        FROM (SELECT subject_id, withdrawn_date AS day FROM consent WHERE effect = 'delete_request'
+            UNION ALL SELECT subject_id, withdrawn_date FROM consent_withdrawal WHERE effect = 'delete_request')
+        WHERE day IS NOT NULL AND subject_id NOT IN (
+            SELECT subject_id FROM consent_withdrawal WHERE effect = 'deletion_answered')
+        GROUP BY subject_id
         UNION ALL SELECT 'return', device_id, subject_id, device_id || ' is not back from a subject who left'
             || coalesce(' on ' || participation_end, ''), CAST(NULL AS DATE), 'medium', 1
         FROM {ACCOUNTED} WHERE not_returned
@@ -163,7 +170,8 @@ DAY_MACROS: dict[str, tuple[str, str]] = {
     "worklist": (
         f"CREATE MACRO worklist(now_utc) AS TABLE {_WORK}",
         "What needs somebody at a moment in UTC: open and answered queries, safety reports, silent devices, rows in "
-        "quarantine, proposed deviations, devices to be returned, subjects below the compliance threshold, visits; the "
+        "quarantine, proposed deviations, requests to delete, devices to be returned, "
+        "subjects below the compliance threshold, visits; the "
         "most urgent first." + _columns("what ref subject_id site_id problem due overdue days_left priority rows"),
     ),
 }

@@ -24,6 +24,8 @@ MAY: dict[str, tuple[str, ...]] = {
     "correct_rows": SITE,
     "reject_rows": SITE,
     "exclude_rows": DATA_MANAGER,
+    "withdraw_consent": SITE_AND_MONITOR,
+    "answer_deletion": DATA_MANAGER,
     "unblind_subject": ("unblinded",),
     "record_deviation": SITE_AND_MONITOR,
     "confirm_deviation": ("monitor", "data_manager"),

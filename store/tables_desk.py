@@ -210,6 +210,22 @@ DEVICE_MOVEMENT = Table(
     subject_level=False,
 )
 
+CONSENT_WITHDRAWAL = Table(
+    "consent_withdrawal",
+    "Withdrawals of consent that people recorded, and answers to requests to delete; forms are in table consent",
+    (
+        Column("ledger_seq", "BIGINT", "Ledger entry", required=True),
+        Column("subject_id", "VARCHAR", "Subject", required=True),
+        Column("withdrawn_date", "DATE", "Day of the withdrawal; NULL for an answer"),
+        Column("effect", "VARCHAR", "keep, stop, delete_request; deletion_answered", required=True),
+        Column("recorded_by", "VARCHAR", "User", required=True),
+        Column("reason", "VARCHAR", "Why, or the answer", blinding="never"),
+    ),
+    key=("ledger_seq",),
+    origin="ledger",
+    sort=("ledger_seq",),
+)
+
 DESK_TABLES: tuple[Table, ...] = (
     UPLOAD_INTERVAL,
     STUDY_SETTING,
@@ -222,4 +238,5 @@ DESK_TABLES: tuple[Table, ...] = (
     DEVIATION_RECORDED,
     UNBLINDING,
     DEVICE_MOVEMENT,
+    CONSENT_WITHDRAWAL,
 )

@@ -14,6 +14,7 @@ UNDOABLE = (
     "assign_device", "return_device", "import_source", "approve_layout", "raise_query", "answer_query", "close_query",
     "reopen_query", "waive_query", "record_awareness", "submit_report", "name_cut", "correct_rows", "reject_rows",
     "exclude_rows", "record_deviation", "confirm_deviation", "dismiss_deviation", "ship_device", "lose_device",
+    "withdraw_consent", "answer_deletion",
 )  # fmt: skip
 """Actions that can be reversed."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from studies import query, trial_file
@@ -110,3 +112,29 @@ def test_who_stops_stops_for_every_version_until_a_later_form(study: Study, tmp_
         case: count for case, (_, count) in CASES.items()
     }
     assert sum(count for _, _, count in waiting(study)) == sum(10 - count for _, count in CASES.values())
+
+
+def test_a_request_to_delete_stops_the_rows_and_is_work_until_answered(
+    study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def say(*words: str, code: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run([*words, "--study", str(study.root), "--json"]) == code
+        printed = capsys.readouterr()
+        return dict(json.loads(printed.out or printed.err))
+
+    def requests() -> list[str]:
+        return [row["subject_id"] for row in say("worklist")["rows"] if row["what"] == "deletion"]
+
+    words = ("consent", "withdraw", "S3", "--on", "2026-03-05", "--effect")
+    assert "no effect" in say(*words, "erase", "--reason", "letter", code=2)["message"]
+    told = say(*words, "delete_request", "--reason", "letter of 6 March")
+    assert "not deleted" in " ".join(told["does"].split()) and doses(study)["S3"] == 10
+    say("release")
+    assert doses(study) == {"S1": 10, "S2": 10, "S3": 5} and requests() == ["S3"]
+    assert waiting(study) == [("after_withdrawal", "S3", 5)]
+    assert rebuild(study, compare=True).same
+    say("consent", "answer", "S3", "--reason", "kept by law, letter of 2 May")
+    say("undo", str(told["ledger_seq"]), "--reason", "it was another subject")
+    say("release")
+    assert doses(study)["S3"] == 10 and requests() == []

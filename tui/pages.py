@@ -57,6 +57,7 @@ TABLES_READ = (
     "deviation_recorded",
     "unblinding",
     "device_movement",
+    "consent_withdrawal",
     "accountability",
     "consent",
     "planned_visit",

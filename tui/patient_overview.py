@@ -92,9 +92,10 @@ class _Writer:
 
 def _write_person(writer: _Writer, pages: Pages, who: dict[str, Any]) -> None:
     consents = pages.query(
-        "SELECT version, signed_date, withdrawn_date, effect FROM consent WHERE subject_id = ? "
-        "ORDER BY signed_date NULLS FIRST, withdrawn_date, version",
-        [who["subject_id"]],
+        "SELECT version, signed_date, withdrawn_date, effect FROM consent WHERE subject_id = $s "
+        "UNION ALL SELECT 'all versions', NULL, withdrawn_date, effect FROM consent_withdrawal "
+        "WHERE subject_id = $s AND withdrawn_date IS NOT NULL ORDER BY 2 NULLS LAST, 3, 1",
+        {"s": who["subject_id"]},
     )
     unblindings = pages.query(
         "SELECT unblinded_utc, unblinded_by FROM unblinding WHERE subject_id = ? ORDER BY 1", [who["subject_id"]]

@@ -8,6 +8,7 @@ import typer
 
 from tui.commands import (
     app,
+    consent,
     cut,
     data,
     demo,
@@ -92,6 +93,10 @@ def assemble() -> typer.Typer:
     ):
         waiting.command(word, short_help=meaning)(decide)
     commands.add_typer(waiting, name="quarantine")
+    forms = typer.Typer(help="Withdrawals of consent.", rich_markup_mode=None)
+    forms.command("withdraw", short_help="A subject withdrew the consent.")(consent.withdraw)
+    forms.command("answer", short_help="A request to delete was answered.")(consent.answer)
+    commands.add_typer(forms, name="consent")
     strayed = typer.Typer(help="Record, confirm or dismiss protocol deviations.", rich_markup_mode=None)
     strayed.command("record", short_help="A deviation somebody found.")(deviations.record)
     strayed.command("confirm", short_help="What a check proposed is one.")(deviations.confirm)
