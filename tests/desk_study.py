@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tui_driver import Driver
 from store.study import Study, open_study
 from tui.app import DosetrailApp
 from tui.cli import run
-from tui.desk import Desk
+from tui.commands.app import command_words
+from tui.desk import Desk, Program
 from tui.desk_actions import desk_actions_for, watch_study
 from tui.glyphs import GLYPHS
 from tui.launch import first_place
@@ -78,6 +80,7 @@ def drive(
             None,
             actions,
             watch=watch_study(study),
+            program=Program((sys.executable, "-m", "tui.cli", "--study", str(study.root)), command_words),
             personal=Personal(personal),
         )
         app = DosetrailApp(desk, first_place(desk))

@@ -95,13 +95,18 @@ class PtyScreen:
 
     def press(self, *keys: str) -> int:
         """Send keys at once, as a fast typist on a slow line; returns the bytes sent back until it is quiet."""
-        os.write(self._master, b"".join(KEYS.get(key, key.encode()) for key in keys))
+        self.send(*keys)
         return self.settle()
 
-    def settle(self, quiet_s: float = QUIET, limit_s: float = 20.0) -> int:
-        """Read until nothing came for `quiet_s`; returns the number of bytes."""
+    def send(self, *keys: str) -> None:
+        """Send keys without waiting."""
+        os.write(self._master, b"".join(KEYS.get(key, key.encode()) for key in keys))
+
+    def settle(self, quiet_s: float = QUIET, limit_s: float = 20.0, first_s: float = 0.0) -> int:
+        """Read until nothing came for `quiet_s`, for `first_s` as long as nothing came at all; returns the bytes."""
         before = len(self.sent)
         deadline = time.monotonic() + limit_s
+        self._read(first_s)
         while time.monotonic() < deadline and self._read(quiet_s):
             pass
         return len(self.sent) - before

@@ -23,6 +23,7 @@ from tui.commands import assemble
 
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
+    "view",
     "cut",
     "deviations",
     "unblind",

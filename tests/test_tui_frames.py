@@ -33,12 +33,18 @@ SCREENS_BY_KEYS = {
     "quarantined-row": ["i", "tab", "enter"],
     "exports": ["slash", *"lo", "enter", "x"],
     "worklist": ["1"],
+    "patient-queries": ["enter", "tab", "tab", "tab", "tab"],
+    "patient-history": ["enter", "shift+tab"],
+    "command": ["slash", *"lo", "enter", "s", "c", "v"],
+    "views": ["m"],
+    "counts": ["f", "t"],
+    "command-line": ["colon", *"pat", "tab"],
     "queries": ["3"],
     "quarantine": ["4"],
     "help": ["question_mark"],
 }
 
-CP437_SIGNS = set("█·─↑↓")
+CP437_SIGNS = set("█·─↑↓▒")
 
 
 def assert_fits(lines: list[str], size: tuple[int, int], tier: Tier) -> None:
@@ -109,13 +115,14 @@ def test_a_small_terminal_is_told_so(size: tuple[int, int]) -> None:
         lines = driver.lines()
         assert lines[0].startswith("This screen needs"[: size[0] - 1])
         if size[0] >= 50:
-            assert "60x18" in lines[0] and "dosetrail patients" in lines[2]
+            assert "60x18" in lines[0] and "dosetrail view patients" in lines[2]
 
     drive(script, size=size)
 
 
 def test_every_screen_has_a_frame() -> None:
-    named = {"patients", "patient", "record", "arms", "figure", "imports", "exports", "help"}
+    named = {"patients", "patient", "record", "arms", "figure", "imports", "exports", "help", "command", "choices"}
+    named |= {"output"}  # the text of another program: tests/test_tui_keys.py
     assert named | {"worklist", "queries", "quarantine"} == set(SCREENS)
 
 

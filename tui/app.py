@@ -42,6 +42,7 @@ class DosetrailApp(App[None]):
         self.desk = desk
         self._first = first
         self._start = ExitStack()
+        self._last_place = first.NAME
         self._news: ReleaseNews | None = None
         self.failure: Exception | None = None
         """What ended the app, when a defect did."""
@@ -103,7 +104,7 @@ class DosetrailApp(App[None]):
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._press(Press(event.key, event.character))
         elif isinstance(event, events.Paste) and not event.is_forwarded:
-            self.place.paste(event.text)
+            await self.place.pasted(event.text)
         elif not isinstance(event, events.AppFocus | events.AppBlur):
             # Nothing looks different in a window without the focus; Textual would repaint the whole screen.
             await super().on_event(event)
@@ -146,6 +147,10 @@ class DosetrailApp(App[None]):
 
     async def go_to(self, name: str) -> None:
         """Show a place as it was left; records that were open are closed. The first place lies below the others."""
+        places = [screen for screen in self.screen_stack if isinstance(screen, Place) and not screen.is_record]
+        shown = places[-1].NAME
+        if shown != name:
+            self._last_place = shown
         if not self.is_screen_installed(name):
             self.install_screen(await self._make(name), name)
         async with self.one_paint():
@@ -195,6 +200,27 @@ class DosetrailApp(App[None]):
         await self.go_to("exports")
         assert isinstance(self.screen, ExportsScreen)
         self.screen.choose_for(below.NAME, words)
+
+    async def action_views(self) -> None:
+        """m: the saved views."""
+        from tui.screens.choices import views_screen
+
+        await self.open_record(views_screen(self.place, self.desk))
+
+    async def action_last_place(self) -> None:
+        """`: the place that was shown before this one, as it was left."""
+        await self.go_to(self._last_place)
+
+    async def action_raise_query(self) -> None:
+        """+: ask about what is under the cursor."""
+        from tui.raising import raise_question
+
+        self.place.ask(raise_question(self, self.place.about()))
+
+    def send(self, sequence: str) -> None:
+        """Send a sequence to the terminal; nothing moves on the screen."""
+        if self._driver is not None:
+            self._driver.write(sequence)
 
     async def action_help(self) -> None:
         """?"""

@@ -77,6 +77,20 @@ class DeskActions:
     """Action, deviation and reason; returns what to say."""
     decided_deviations: Callable[[], list[tuple[Any, ...]]]
     """Proposed deviations that were decided on since the release, one id each."""
+    raise_query: Callable[[str, str | None], str]
+    """Question and subject; returns what to say."""
+    history: Callable[[str], list[tuple[Any, ...]]]
+    """The ledger's entries about a subject, as rows of seq, UTC, user, action, record, words."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The command line as the app may run it."""
+
+    start: tuple[str, ...]
+    """Its first words, the study named."""
+    words: Callable[[], dict[str, tuple[str, ...]]]
+    """What may follow: of no word the commands, of a command its subcommands and options."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,8 @@ class Desk:
     """None: exports that were made are not listed."""
     watch: Watch | None = None
     """None: the app stays with the release it was opened on."""
+    program: Program | None = None
+    """None: the command line of the app knows the places only."""
     personal: Personal = field(default_factory=Personal)
     """What the program keeps for this user."""
     left: list[Pages] = field(default_factory=list)

@@ -26,6 +26,8 @@ def desk_actions_for(study: Study) -> DeskActions:
         decide=lambda *words: _decide(study, *words),
         decide_deviation=lambda *words: _decide_deviation(study, *words),
         decided_deviations=lambda: _decided_deviations(study),
+        raise_query=lambda text, subject: _raise(study, text, subject),
+        history=lambda subject: _history(study, subject),
     )
 
 
@@ -159,6 +161,40 @@ def _decided_deviations(study: Study) -> list[tuple[Any, ...]]:
     except DosetrailError as error:
         raise ActionRefused(f"{error.message} {error.remedy}") from error
     return [(row.deviation_id,) for row in found if row.state != "proposed"]
+
+
+def _raise(study: Study, text: str, subject: str | None) -> str:
+    from store.errors import DosetrailError
+    from tui.query_state import record_query
+
+    try:
+        query, head = record_query(study, text, subject_id=subject)
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    return f"{query.query_id} is raised (ledger {head.seq}); place 3 lists it, z there undoes it"
+
+
+def _history(study: Study, subject: str) -> list[tuple[Any, ...]]:
+    """Entries whose record or content names the subject, and those that undo one of them."""
+    import datetime as dt
+
+    from store.errors import DosetrailError
+
+    try:
+        rows = study.ledger.read()
+    except DosetrailError as error:
+        raise ActionRefused(f"{error.message} {error.remedy}") from error
+    found: dict[int, tuple[Any, ...]] = {}
+    for row in rows:
+        value = row.new_value
+        content = value if isinstance(value, dict) else {}
+        named = f"subject/{subject}" == row.record or content.get("subject_id") == subject
+        if not named and row.record not in {f"ledger/{seq}" for seq in found}:
+            continue
+        at = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=row.utc_us)
+        words = content.get("text") if row.reason is None else row.reason
+        found[row.seq] = (row.seq, at, row.user, row.action.replace("_", " "), row.record, words)
+    return list(found.values())
 
 
 def _undo(study: Study) -> str:

@@ -21,7 +21,7 @@ CREATE_PENDING = (
 CREATE_DECIDED = "CREATE OR REPLACE TABLE decided_deviation (deviation_id VARCHAR)"
 """Proposed deviations that somebody decided on since the release."""
 
-_NOW = f"""(
+NOW = f"""(
     SELECT {", ".join(PENDING_COLUMNS).replace("state", "state::VARCHAR AS state")}, false AS pending FROM query
     WHERE query_id NOT IN (SELECT query_id FROM pending_query)
     UNION ALL SELECT {", ".join(PENDING_COLUMNS)}, true FROM pending_query
@@ -35,7 +35,7 @@ def queries_source(today: dt.date) -> Source:
         SELECT query_id AS query, subject_id AS subject, state || CASE WHEN pending THEN '*' ELSE '' END AS state,
             due_date AS due, CASE WHEN state = 'open' THEN date_diff('day', CAST($today AS DATE), due_date) END AS left,
             priority, text AS question, answer, coalesce(check_id, 'person') AS asked_by, 'query' AS kept_in
-        FROM {_NOW}
+        FROM {NOW}
         ORDER BY state IN ('closed', 'cancelled'), state <> 'open', due_date NULLS LAST, query_id
         """,
         (

@@ -64,6 +64,15 @@ def complete(text: str, fields: Sequence[Field]) -> str:
     return text[:start] + fitting[0] if len(fitting) == 1 else text
 
 
+def alike(field: Field, value: object) -> str:
+    """The filter word that rows with this value of a field match: an exact one, and `!word:` for no value."""
+    if value is None or value == "":
+        return f"!{field.key}:"
+    text = str(value).replace('"', "")
+    quoted = f'"{text}"' if " " in text else text
+    return f"{field.key}={quoted}"
+
+
 def _split(text: str) -> list[str]:
     tokens, token, quoted = [], "", False
     for char in text:

@@ -29,6 +29,8 @@ class Glyphs:
     """Stands where text was cut."""
     ascending: str
     descending: str
+    day: Mapping[str, str]
+    """The sign of a day in a calendar, by what became of its dose."""
     cursor: str = ">"
     attention: str = "!"
 
@@ -52,10 +54,14 @@ class Glyphs:
         return self.bar * filled + self.bar_rest * (width - filled)
 
 
+_DAY = {"held": "-", "unmonitored": "?", "extra": "+"}
+_DAY_ASCII = {**_DAY, "taken": "#", "late": "~", "missed": "."}
+_DAY_BLOCKS = {**_DAY, "taken": "█", "late": "▒", "missed": "·"}
+
 GLYPHS: dict[Tier, Glyphs] = {
-    "ascii": Glyphs("ascii", bar="#", bar_rest="-", rule="-", cut="~", ascending="^", descending="v"),
-    "cp437": Glyphs("cp437", bar="█", bar_rest="·", rule="─", cut="~", ascending="↑", descending="↓"),
-    "unicode": Glyphs("unicode", bar="█", bar_rest="·", rule="─", cut="…", ascending="▲", descending="▼"),
+    "ascii": Glyphs("ascii", "#", "-", rule="-", cut="~", ascending="^", descending="v", day=_DAY_ASCII),
+    "cp437": Glyphs("cp437", "█", "·", rule="─", cut="~", ascending="↑", descending="↓", day=_DAY_BLOCKS),
+    "unicode": Glyphs("unicode", "█", "·", rule="─", cut="…", ascending="▲", descending="▼", day=_DAY_BLOCKS),
 }
 
 

@@ -55,6 +55,11 @@ LISTS = (
     Key(("r",), "r", "reset", "reset", "Forget filter and sort order", 6),
 )
 
+COLUMNS = (
+    Key(("equals_sign",), "=", "alike", "", "Only rows like this one: then the letter of a column", 0),
+    Key(("f",), "f", "counts", "", "Count the values of a column: then its letter; Enter there filters", 0),
+)
+
 EXPORT = Key(("x",), "x", "export", "export", "Export this list; Enter writes it", 5)
 EXPORT_ALL = Key(("x",), "x", "export", "export", "Export all rows of this place; Enter writes them", 7)
 
@@ -74,6 +79,13 @@ EVERYWHERE = (
     Key(("5",), "5", "arms", "Arms", "Results by arm", 4),
     Key(("6",), "6", "exports", "Exports", "Export tables and results", 7),
     Key(("i",), "i", "imports", "Imports", "What was imported, and what is in quarantine", 7),
+    Key(("grave_accent",), "`", "last_place", "", "The place shown before this one, as it was left", 0),
+    Key(("colon",), ":", "command", "command", "Type a command, a place or a view; Tab completes", 7),
+    Key(("v",), "v", "show_command", "", "Show the command that prints this view", 0),
+    Key(("m",), "m", "views", "", "Saved views; :save NAME saves the filter and order shown", 0),
+    Key(("y",), "y", "copy", "", "Copy the subject, query or file under the cursor", 0),
+    Key(("Y",), "Y", "copy_all", "", "Copy the whole row, or the text shown", 0),
+    Key(("plus",), "+", "raise_query", "", "Raise a query about the subject or record under the cursor", 0),
     Key(("question_mark",), "?", "help", "help", "Keys that are valid here; type to search, Enter runs", 1),
     Key(("escape", "backspace"), "Esc", "back", "", "Back by one level; never leaves the app", 0),
     Key(("q",), "q", "leave", "quit", "Leave: back from a record, out of the app from a place 1-6", 8),
@@ -83,14 +95,22 @@ SCREENS: dict[str, tuple[Key, ...]] = {
     "patients": (
         Key(("enter",), "Enter", "open", "open", "Open the patient", 1),
         *LISTS,
+        *COLUMNS,
         EXPORT,
         *MOVING,
     ),
-    "worklist": (Key(("enter",), "Enter", "open", "open", "Show the item in full", 1), *STEPS, *LISTS, *MOVING),
+    "worklist": (
+        Key(("enter",), "Enter", "open", "open", "Show the item in full", 1),
+        *STEPS,
+        *LISTS,
+        *COLUMNS,
+        *MOVING,
+    ),
     "queries": (
         Key(("enter",), "Enter", "open", "open", "Show the query in full", 1),
         *STEPS,
         *LISTS,
+        *COLUMNS,
         EXPORT_ALL,
         *MOVING,
     ),
@@ -103,6 +123,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("h",), "h", "hand", "hand to", "Record which subject has the device of its rows, from which day", 3),
         Key(("z",), "z", "undo", "undo", "Undo your last decision", 4),
         *LISTS,
+        *COLUMNS,
         EXPORT_ALL,
         *MOVING,
     ),
@@ -114,6 +135,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("p",), "p", "previous_patient", "previous", "Previous patient of the filtered list", 3),
         Key(("escape", "backspace"), "Esc", "back", "back", "Back to the list", 2),
         *LISTS,
+        *COLUMNS,
         *MOVING,
     ),
     "record": (
@@ -136,6 +158,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("tab",), "Tab", "next_tab", "files/quarantine", "Files, or rows in quarantine", 2),
         Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Files, or rows in quarantine", 0),
         *LISTS,
+        *COLUMNS,
         EXPORT_ALL,
         *MOVING,
     ),
@@ -148,6 +171,22 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("shift+tab",), "Shift-Tab", "previous_tab", "", "Exports that were made, or what can be exported", 0),
         *MOVING,
     ),
+    "command": (
+        Key(("enter",), "Enter", "run", "run it here", "Run the command and show what it says", 1),
+        Key(("y",), "y", "copy", "copy", "Copy the command", 1),
+        Key(("escape", "backspace"), "Esc", "back", "back", "Back to the view", 1),
+        *MOVING,
+    ),
+    "output": (
+        Key(("escape", "backspace"), "Esc", "back", "back", "Back; stops the command if it still runs", 1),
+        Key(("Y",), "Y", "copy_all", "copy", "Copy everything it said", 2),
+        *MOVING,
+    ),
+    "choices": (
+        Key(("enter",), "Enter", "choose", "choose", "Show the rows of this line", 1),
+        Key(("escape", "backspace"), "Esc", "back", "back", "Back without choosing", 1),
+        *MOVING,
+    ),
     "help": (
         Key(("enter",), "Enter", "run", "run this", "Run the action", 1),
         Key(("escape", "backspace"), "Esc", "back", "close", "Close help", 1),
@@ -156,8 +195,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
 }
 """Keys of each screen. What a screen says about a key wins over `EVERYWHERE`.
 
-Kept free for what comes later: y Y (copy), g (go to subject), f (counts), Space and *
-(marks), = (filter like this), + (log an event), : (command line), ` (last view), m u v.
+Kept free for what comes later: g (go to subject), Space and * (marks), u.
 """
 
 

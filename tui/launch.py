@@ -17,7 +17,7 @@ from tui.glyphs import GLYPHS, choose_tier
 from tui.sanitise import printable
 
 if TYPE_CHECKING:
-    from tui.desk import Desk, DeskActions, Exporter, PastExports, Watch
+    from tui.desk import Desk, DeskActions, Exporter, PastExports, Program, Watch
     from tui.screens.place import Place
 
 
@@ -53,6 +53,7 @@ def launch(
     actions: DeskActions | None = None,
     past_exports: PastExports | None = None,
     watch: Watch | None = None,
+    program: Program | None = None,
 ) -> int:
     """Open the app on `release` (a trial.duckdb) of the study folder `study`; return 0 when the user left it.
 
@@ -78,6 +79,7 @@ def launch(
         actions,
         past_exports=past_exports,
         watch=watch,
+        program=program,
         personal=personal_of(study, os.environ),
     )
     try:

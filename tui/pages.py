@@ -275,6 +275,16 @@ class PagedRows:
             )
         return [Row(row_id, tuple(values)) for row_id, *values in self._pages.query(sql, (start, stop))]
 
+    def count_values(self, key: str) -> list[tuple[Any, int]]:
+        """The values of a field and in how many rows each stands, the most frequent first, 1,000 at most."""
+        rows = (
+            f"(SELECT list.* FROM {self._order} JOIN {self._rows} AS list USING (row_id))"
+            if self._order
+            else self._rows
+        )
+        found = self._pages.query(f'SELECT "{key}", count(*) FROM {rows} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1000')
+        return [(value, int(count)) for value, count in found]
+
     def find(self, key: Mapping[str, Any]) -> int | None:
         """Where the row with these values of its key fields stands; None when it is not among the rows."""
         same = " AND ".join(f'"{name}" IS NOT DISTINCT FROM ?' for name in key)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tui.adherence_chart import chart_lines
 from tui.cells import describe
 from tui.glyphs import Glyphs
 from tui.pages import Pages
@@ -28,12 +29,17 @@ class Patient:
     lines: tuple[TextLine, ...]
     has_doses: bool
     """False: the data state constant-dosing intervals only, or nothing."""
-    counts: tuple[int, int, int]
-    """Rows of the tabs doses, adverse events, device."""
+    counts: tuple[int, int, int, int]
+    """Rows of the tabs doses, adverse events, device, queries."""
 
 
-def read_patient(pages: Pages, glyphs: Glyphs, subject: str, status: str, compliance: float | None) -> Patient:
-    """Read one patient; `status` and `compliance` are those of the list, so that both screens say the same."""
+def read_patient(
+    pages: Pages, glyphs: Glyphs, subject: str, status: str, compliance: float | None, width: int = 80
+) -> Patient:
+    """Read one patient; `status` and `compliance` are those of the list, so that both screens say the same.
+
+    `width` is the number of cells the charts may take.
+    """
     who = pages.records(
         "SELECT s.*, arm.arm AS arm_name, coalesce(f.file_name, s.source_id) AS file FROM subject s "
         "LEFT JOIN arm ON arm.arm_code = s.arm_code LEFT JOIN source_file f ON f.source_id = s.source_id "
@@ -41,11 +47,13 @@ def read_patient(pages: Pages, glyphs: Glyphs, subject: str, status: str, compli
         [subject],
     )[0]
     writer = _Writer(glyphs)
-    _write_person(writer, pages, who)
     states = dict(
         pages.query("SELECT status::VARCHAR, count(*) FROM dose_match WHERE subject_id = ? GROUP BY 1", [subject])
     )
     _write_doses(writer, pages, subject, states, compliance)
+    _write_chart(writer, pages, subject, width)
+    asked = _write_queries(writer, pages, subject)
+    _write_person(writer, pages, who)
     events = _write_events(writer, pages, subject)
     devices = _write_devices(writer, pages, subject)
     _write_ends(writer, pages, subject)
@@ -53,7 +61,7 @@ def read_patient(pages: Pages, glyphs: Glyphs, subject: str, status: str, compli
     has_doses, doses = _count_doses(pages, subject)
     arm = f"  {who['arm_code']}" if who["arm_code"] else ""
     title = glyphs.text(f"{subject}{arm}  {status}")
-    return Patient(subject, title, tuple(writer.lines), has_doses, (doses, events, devices))
+    return Patient(subject, title, tuple(writer.lines), has_doses, (doses, events, devices, asked))
 
 
 def _count_doses(pages: Pages, subject: str) -> tuple[bool, int]:
@@ -171,6 +179,39 @@ def _write_doses(writer: _Writer, pages: Pages, subject: str, states: dict[str, 
     writer.gap()
 
 
+def _write_chart(writer: _Writer, pages: Pages, subject: str, width: int) -> None:
+    days: dict[Any, list[tuple[str, int]]] = {}
+    rows = pages.query(
+        "SELECT dose_date, status::VARCHAR, count(*) FROM dose_match WHERE subject_id = ? AND dose_date IS NOT NULL "
+        "GROUP BY ALL ORDER BY ALL",
+        [subject],
+    )
+    for day, state, count in rows:
+        days.setdefault(day, []).append((state, int(count)))
+    lines = chart_lines(days, writer.glyphs, width)
+    writer.lines += [TextLine(f" {line}" if line else "") for line in lines]
+    if lines:
+        writer.gap()
+
+
+def _write_queries(writer: _Writer, pages: Pages, subject: str) -> int:
+    """The open queries, the most urgent first; returns how many queries there are of any state."""
+    rows = pages.query(
+        "SELECT query_id, text, due_date, state = 'open' FROM query WHERE subject_id = ? "
+        "ORDER BY state <> 'open', due_date NULLS LAST, query_id",
+        [subject],
+    )
+    waiting = [row for row in rows if row[3]]
+    if waiting:
+        writer.write("Needs attention", f"{len(waiting)} open quer{'ies' if waiting[1:] else 'y'}", heading=True)
+        for name, text, due, _ in waiting[:EVENTS_LISTED]:
+            writer.write(f" {writer.glyphs.attention} {name}", text, f"due {due}" if due else "")
+        if len(waiting) > EVENTS_LISTED:
+            writer.write("", f"and {len(waiting) - EVENTS_LISTED} more in the tab Queries")
+        writer.gap()
+    return len(rows)
+
+
 def _write_events(writer: _Writer, pages: Pages, subject: str) -> int:
     rows = pages.query(
         "SELECT start_text, coalesce(preferred_term, term), lower(severity), serious FROM adverse_event "
@@ -225,10 +266,11 @@ def _dated(label: str, day: Any) -> str:
     return f"{label} {day}" if day else ""
 
 
-def tabs_line(names: Sequence[str], counts: Sequence[int | None], current: int) -> str:
+def tabs_line(names: Sequence[str], counts: Sequence[int | None], current: int, width: int = 80) -> str:
     """The tabs of a screen, the current one in brackets; the text is as wide whichever is current."""
     parts = []
     for position, (name, count) in enumerate(zip(names, counts, strict=True)):
         text = name if count is None else f"{name} {count:,}"
         parts.append(f"[{text}]" if position == current else f" {text} ")
-    return " " + " ".join(parts)
+    line = " " + " ".join(parts)
+    return line if len(line) <= width else " " + "".join(parts)

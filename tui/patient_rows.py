@@ -234,3 +234,55 @@ def devices_of(subject: str) -> Source:
         (("subject", subject),),
         key=("device", "start", "what"),
     )
+
+
+def queries_of(subject: str) -> Source:
+    """Queries about the subject as they stand now, the open ones first; `pending_query` must have been loaded."""
+    from tui.desk_rows import NOW
+
+    return Source(
+        f"""
+        SELECT query_id AS query, state || CASE WHEN pending THEN '*' ELSE '' END AS state, due_date AS due, priority,
+            text AS question, answer, coalesce(check_id, 'person') AS asked_by, subject_id AS subject,
+            'query' AS kept_in
+        FROM {NOW} WHERE subject_id = $subject
+        ORDER BY state IN ('closed', 'cancelled'), state <> 'open', due_date NULLS LAST, query_id
+        """,
+        (
+            Field("query"),
+            Field("state"),
+            Field("due", "time"),
+            Field("priority"),
+            Field("question"),
+            Field("answer"),
+            Field("asked_by"),
+            Field("subject", word=False, searched=False),
+            Field("kept_in", word=False, searched=False),
+        ),
+        (("subject", subject),),
+        key=("query",),
+    )
+
+
+def history_of(subject: str) -> Source:
+    """What the ledger holds about the subject, the newest first: who did what, when, and in which words.
+
+    Read from the table `subject_history`, which must have been loaded: the ledger itself, not its copy in the release.
+    """
+    return Source(
+        """
+        SELECT seq, at_utc AS at, user_name AS "by", action AS did, record, text, 'ledger' AS kept_in
+        FROM subject_history WHERE subject_id = $subject ORDER BY seq DESC
+        """,
+        (
+            Field("seq", "number"),
+            Field("at", "time"),
+            Field("by"),
+            Field("did"),
+            Field("record"),
+            Field("text"),
+            Field("kept_in", word=False, searched=False),
+        ),
+        (("subject", subject),),
+        key=("seq",),
+    )

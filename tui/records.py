@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,23 @@ class RecordKey:
     device: str | None = None
     ref: str | None = None
     """Query, or rule and event of a safety report."""
+
+
+def record_command(key: RecordKey) -> str:
+    """The command that prints a record."""
+    if key.table == "query" and key.ref:
+        return shlex.join(("dosetrail", "query", "show", key.ref))
+    if key.table == "subject" and key.subject:
+        return shlex.join(("dosetrail", "patient", key.subject))
+    if key.table == "device" and key.device:
+        return shlex.join(("dosetrail", "device", "history", key.device))
+    parts = {"source_id": key.source_id, "line": key.line, "subject_id": None if key.source_id else key.subject}
+    where = " AND ".join(
+        f"{name} = {value}" if isinstance(value, int) else f"{name} = '{str(value).replace(chr(39), 2 * chr(39))}'"
+        for name, value in parts.items()
+        if value is not None
+    )
+    return shlex.join(("dosetrail", "sql", f"SELECT * FROM {key.table}" + (f" WHERE {where}" if where else "")))
 
 
 def read_record(pages: Pages, glyphs: Glyphs, key: RecordKey) -> tuple[TextLine, ...]:

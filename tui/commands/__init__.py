@@ -25,6 +25,7 @@ from tui.commands import (
     sql,
     summary,
     unblind,
+    view,
     worklist,
 )
 
@@ -55,6 +56,7 @@ def assemble() -> typer.Typer:
         ("exports", export.exports, "Exports that were made."),
         ("report", report.report, "Write what a sponsor reads, as HTML or Markdown."),
         ("cut", cut.cut, "Name a data cut."),
+        ("view", view.view, "Any list of the app, filtered and sorted."),
         ("sql", sql.sql, "Ask the release a question, read-only."),
         ("tui", app.tui, "Open the full-screen app."),
         ("init", protocol.init, "Make a study."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,6 +63,25 @@ def tui(
     return _open(context, study, unblinded=unblinded, glyphs=glyphs)
 
 
+def command_words() -> dict[str, tuple[str, ...]]:
+    """What may follow: of no word the commands, of a command its subcommands and options."""
+    from typer.main import get_command
+
+    from tui.commands import assemble
+
+    words: dict[str, tuple[str, ...]] = {}
+
+    def walk(path: str, command: Any) -> None:
+        options = tuple(name for parameter in command.params for name in parameter.opts if name.startswith("--"))
+        children = getattr(command, "commands", {})
+        words[path] = (*children, *options) if path else tuple(children)
+        for name, child in children.items():
+            walk(f"{path} {name}".strip(), child)
+
+    walk("", get_command(assemble()))
+    return words
+
+
 def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs: str | None = None) -> int:
     from store.errors import UsageProblem
     from tui.launch import NoTerminal, launch
@@ -75,6 +94,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
         )
     study = open_study(context, given)
     file = release_file(study, unblinded=unblinded)
+    from tui.desk import Program
     from tui.desk_actions import desk_actions_for, watch_study
     from tui.exporting import exporter_for
     from tui.past_exports import past_exports_for
@@ -89,6 +109,7 @@ def _open(context: typer.Context, given: Path | None, *, unblinded: bool, glyphs
             past_exports=past_exports_for(study),
             actions=desk_actions_for(study),
             watch=watch_study(study, unblinded=unblinded),
+            program=Program((sys.executable, "-m", "tui.cli", "--study", str(study.root)), command_words),
         )
     except NoTerminal as error:
         happened, _, instead = str(error).partition("\n")

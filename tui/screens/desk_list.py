@@ -63,6 +63,17 @@ def load_problems(desk: Desk) -> None:
     _load(desk, "problem_now", CREATE_PROBLEMS, desk.actions.problems if desk.actions else None)
 
 
+def load_history(desk: Desk, subject: str) -> None:
+    """Bring the ledger's entries about one subject beside the release. Raises ActionRefused."""
+    rows = desk.actions.history(subject) if desk.actions else []
+    desk.pages.query(
+        "CREATE OR REPLACE TABLE subject_history (subject_id VARCHAR, seq BIGINT, at_utc TIMESTAMP, user_name VARCHAR, "
+        "action VARCHAR, record VARCHAR, text VARCHAR)"
+    )
+    for row in rows:
+        desk.pages.query("INSERT INTO subject_history VALUES (?, ?, ?, ?, ?, ?, ?)", (subject, *row))
+
+
 def _load(desk: Desk, table: str, create: str, read: Callable[[], list[tuple[Any, ...]]] | None) -> None:
     try:
         rows = read() if read else []

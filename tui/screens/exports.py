@@ -256,7 +256,7 @@ class ExportsScreen(Place):
         marks = [f"[{name}]" if name == wish.identity else f" {name} " for name in IDENTITIES]
         lines = [
             TextLine(f" Identity   {'  '.join(marks)}"),
-            TextLine(f" To         {glyphs.text(wish.target)}"),
+            TextLine(f" To         {glyphs.text(shown_path(wish.target))}"),
         ]
         if wish.filter:
             lines.append(TextLine(f" Only       patients that match {glyphs.text(wish.filter)}"))
@@ -272,12 +272,17 @@ class ExportsScreen(Place):
             self.status.stand("Opened for reading only: use the command above")
 
 
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: from the current folder when it is in it, as ./name then."""
+    return f"./{path.name}" if path.parent == Path.cwd() else str(path)
+
+
 def command_line(folder: Path, wish: ExportWish) -> list[str]:
     """The command that writes the same file, in three parts to be typed as one line."""
     only = f" --filter {shlex.quote(wish.filter)}" if wish.filter else ""
     identity = "" if wish.identity == AS_IS else f" --identity {wish.identity}"
     return [
-        f"dosetrail export {wish.what} --study {shlex.quote(str(folder))}",
+        f"dosetrail --study {shlex.quote(str(folder))} export {wish.what}",
         f"--format {wish.format}{only}{identity}",
-        f"--out {shlex.quote(str(wish.target))}",
+        f"--out {shlex.quote(shown_path(wish.target))}",
     ]

@@ -61,8 +61,8 @@ class ImportsScreen(ListPlace):
         self._tabs = Line(self.glyphs)
 
     @property
-    def command(self) -> str:
-        return "dosetrail status"
+    def listed(self) -> tuple[str, str]:
+        return ("files", "quarantine-rows")[self._tab], ""
 
     def compose_body(self) -> list[Widget]:
         return [self._tabs, self.pane]

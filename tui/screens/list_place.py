@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.widget import Widget
 
+from tui.cells import show_count, show_percent
 from tui.desk import Desk
+from tui.filters import Field, alike
 from tui.keymap import Press
+from tui.pages import Wish
 from tui.screens.place import Place
+from tui.views import view_command
 from tui.widgets.row_pane import RowPane
+from tui.widgets.row_table import Column
 from tui.widgets.text_pane import Unit
 
 
@@ -17,7 +24,17 @@ class ListPlace(Place):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.pane = RowPane(desk.glyphs, desk.run, self.status.say, self.status.stand)
-        self._asking_sort = False
+        self._asking_letter = ""
+
+    @property
+    def command(self) -> str:
+        """The command that prints this list with its filter and order."""
+        return view_command(*self.listed, self.pane.wish)
+
+    @property
+    def listed(self) -> tuple[str, str]:
+        """Name of the list for `dosetrail view`, and its subject when it is of one."""
+        return self.NAME, ""
 
     def compose_body(self) -> list[Widget]:
         return [self.pane]
@@ -28,10 +45,10 @@ class ListPlace(Place):
 
     async def take(self, press: Press) -> bool:
         """Filter text and the letter after `s`."""
-        if self._asking_sort:
-            self._asking_sort = False
+        if self._asking_letter:
+            asked, self._asking_letter = self._asking_letter, ""
             self.offer_keys()
-            if press.key != "escape" and not self.pane.sort_by(press.printable.lower()):
+            if press.key != "escape" and not await self._with_column(asked, press.printable.lower()):
                 self.status.say(f"No column has the letter {self.glyphs.text(press.printable or press.key)}")
             await self.pane.settled()
             return True
@@ -49,7 +66,7 @@ class ListPlace(Place):
         """Esc clears a filter before it leads back."""
         if action == "back" and self.pane.wish.filter:
             return True
-        if action == "open":
+        if action in ("open", "alike", "counts"):
             return self.pane.table.count > 0
         return super().allows(action)
 
@@ -65,8 +82,91 @@ class ListPlace(Place):
 
     def action_sort(self) -> None:
         """s asks for the letter of a column."""
-        self._asking_sort = True
-        self.key_line.ask(self.glyphs.text(self.pane.sort_question()))
+        self._ask_letter("sort", "Sort by")
+
+    def action_alike(self) -> None:
+        """= asks for the letter of a column."""
+        self._ask_letter("alike", "Only rows with the same")
+
+    def action_counts(self) -> None:
+        """f asks for the letter of a column."""
+        self._ask_letter("counts", "Count the values of")
+
+    def _ask_letter(self, what: str, words: str) -> None:
+        self._asking_letter = what
+        self.key_line.ask(self.glyphs.text(f"{words} {self.pane.letters()}"))
+
+    async def _with_column(self, what: str, letter: str) -> bool:
+        column = self.pane.column_of(letter)
+        if column is None:
+            return False
+        if what == "sort":
+            return self.pane.sort_by(letter)
+        field = self.pane.field_of(column)
+        if field is None:
+            self.status.say(f"The filter has no word for {self.glyphs.text(column.title.strip())}")
+        elif what == "alike":
+            row = self.pane.table.current
+            if row is not None:
+                await self._add_words(field, self.pane.table.value(row, field.key))
+        else:
+            await self._show_counts(field, column.title.strip())
+        return True
+
+    async def _show_counts(self, field: Field, title: str) -> None:
+        from tui.screens.choices import ChoiceScreen
+
+        await self.pane.settled()
+        rows = await self.desk.run(lambda: self.pane.count_values(field.key))
+        total = sum(count for _, count in rows)
+        columns = (
+            Column("value", title, 40, grow=True),
+            Column("count", "rows", 9, ">", show=show_count),
+            Column("share", "%", 6, ">", show=show_percent),
+        )
+
+        async def chosen(row: tuple[object, ...]) -> None:
+            await self._add_words(field, row[0])
+
+        listed = [(value, count, 100.0 * count / total) for value, count in rows]
+        await self.session.open_record(
+            ChoiceScreen(self, f"COUNTS  {title}, {total:,} rows as filtered", columns, listed, ("No row.",), chosen)
+        )
+
+    async def _add_words(self, field: Field, value: object) -> None:
+        word = alike(field, value)
+        if word not in self.pane.wish.filter:
+            await self.filter_by(f"{self.pane.wish.filter} {word}".strip())
+
+    async def filter_by(self, words: str) -> None:
+        """Filter the list as if the words had been typed."""
+        await self.show_as(replace(self.pane.wish, filter=words))
+
+    async def show_as(self, wish: Wish) -> None:
+        """Show the list with this filter and order."""
+        self.pane.show_as(wish)
+        await self.pane.settled()
+        self.offer_keys()
+
+    def about(self) -> tuple[str, str]:
+        """The subject of the row."""
+        row = self.pane.table.current
+        if row is None or "subject" not in self.pane.table.field_names:
+            return "", ""
+        return str(self.pane.table.value(row, "subject") or ""), ""
+
+    def copied(self) -> str:
+        """The first of query, subject, file that the row names."""
+        row = self.pane.table.current
+        names = [name for name in ("query", "subject", "device", "file", "ref") if name in self.pane.table.field_names]
+        if row is None:
+            return ""
+        return next((str(value) for name in names if (value := self.pane.table.value(row, name))), "")
+
+    def copied_all(self) -> str:
+        """All fields of the row, for a spreadsheet."""
+        row = self.pane.table.current
+        return "\t".join("" if value is None else str(value) for value in row.values) if row else ""
 
     async def action_reset(self) -> None:
         """r forgets filter and sort order."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
 
 from tui.cells import show_amount, show_count, show_day, show_delay, show_minute
-from tui.desk import Desk
+from tui.desk import ActionRefused, Desk
 from tui.pages import Source, Wish
 from tui.patient_overview import Patient, read_patient, tabs_line
-from tui.patient_rows import PATIENTS, devices_of, doses_of, events_of, intervals_of
+from tui.patient_rows import PATIENTS, devices_of, doses_of, events_of, history_of, intervals_of, queries_of
+from tui.screens.desk_list import load_history, load_pending
 from tui.screens.list_place import ListPlace
 from tui.screens.place import BODY
 from tui.widgets.line import Line
@@ -21,7 +23,7 @@ from tui.widgets.text_pane import TextPane, Unit
 if TYPE_CHECKING:
     from tui.screens.patients import PatientsScreen
 
-TABS = ("Overview", "Doses", "AEs", "Device")
+TABS = ("Overview", "Doses", "AEs", "Device", "Queries", "History")
 
 SOURCE = (
     Column("file", "file", 8, letter="f", grow=True, leaves=4),
@@ -66,13 +68,29 @@ DEVICES = (
 )
 
 
+QUERIES = (
+    Column("query", "query", 12, letter="q"),
+    Column("state", "state", 10, letter="t"),
+    Column("question", "question", 24, letter="n", grow=True),
+    Column("answer", "answer", 14, letter="w", leaves=2),
+    Column("due", "due", 10, letter="d", leaves=1, show=show_day),
+)
+HISTORY = (
+    Column("at", "when (UTC)", 16, letter="a", show=show_minute),
+    Column("by", "who", 10, letter="b", leaves=1),
+    Column("did", "did", 14, letter="d"),
+    Column("record", "record", 14, letter="r", leaves=2),
+    Column("text", "in words", 18, letter="x", grow=True),
+)
+
+
 async def open_patient(patients: PatientsScreen) -> None:
     """Open the patient under the cursor of the list."""
     screen = PatientScreen(patients, await read_current(patients))
     await patients.session.open_record(screen)
 
 
-async def read_again(desk: Desk, subject: str) -> Patient | None:
+async def read_again(desk: Desk, subject: str, width: int) -> Patient | None:
     """Read a patient in the release that is open now; None when it does not hold them."""
 
     def read() -> Patient | None:
@@ -82,7 +100,7 @@ async def read_again(desk: Desk, subject: str) -> Patient | None:
             return None
         (row,) = rows.fetch(place, place + 1)
         values: dict[str, Any] = dict(zip((field.key for field in PATIENTS.fields), row.values, strict=True))
-        return read_patient(desk.pages, desk.glyphs, subject, str(values["status"]), values["comp"])
+        return read_patient(desk.pages, desk.glyphs, subject, str(values["status"]), values["comp"], width)
 
     return await desk.run(read)
 
@@ -94,7 +112,8 @@ async def read_current(patients: PatientsScreen) -> Patient:
     assert row is not None
     subject, status = str(table.value(row, "subject")), str(table.value(row, "status"))
     compliance: float | None = table.value(row, "comp")
-    return await desk.pages.run(lambda: read_patient(desk.pages, desk.glyphs, subject, status, compliance))
+    width = patients.app.size.width
+    return await desk.pages.run(lambda: read_patient(desk.pages, desk.glyphs, subject, status, compliance, width))
 
 
 class PatientScreen(ListPlace):
@@ -113,7 +132,34 @@ class PatientScreen(ListPlace):
 
     @property
     def command(self) -> str:
-        return f"dosetrail patient {self._patient.subject}"
+        subject = self._patient.subject
+        return shlex.join(("dosetrail", "patient", subject)) if self._tab == 0 else super().command
+
+    @property
+    def listed(self) -> tuple[str, str]:
+        doses = "doses" if self._patient.has_doses else "intervals"
+        return ("patient", doses, "events", "devices", "subject-queries", "history")[self._tab], self._patient.subject
+
+    def about(self) -> tuple[str, str]:
+        """The patient; below a tab also the row, by the day it is of."""
+        row = self.pane.table.current if self._tab in (1, 2, 3) else None
+        if row is None:
+            return self._patient.subject, ""
+        words = [TABS[self._tab].rstrip("s").lower() if self._tab != 2 else "AE"]
+        for name in ("date", "start", "term", "what"):
+            if name in self.pane.table.field_names:
+                words.append(str(self.pane.table.value(row, name) or ""))
+        return self._patient.subject, " ".join(filter(None, words))
+
+    def copied(self) -> str:
+        """The patient's number."""
+        return self._patient.subject
+
+    def copied_all(self) -> str:
+        """The overview, or the row."""
+        if self._tab == 0:
+            return "\n".join(line.text.strip() for line in self._patient.lines)
+        return super().copied_all()
 
     def compose_body(self) -> list[Widget]:
         return [self._tabs, self._overview, self.pane]
@@ -124,7 +170,7 @@ class PatientScreen(ListPlace):
 
     async def take_up(self) -> None:
         """The same patient and tab in the newer release."""
-        patient = await read_again(self.desk, self._patient.subject)
+        patient = await read_again(self.desk, self._patient.subject, self.app.size.width)
         if patient is None:
             await self.session.back()
             gone = f"{self._patient.subject} is not in release {self.desk.pages.release} any more"
@@ -135,12 +181,15 @@ class PatientScreen(ListPlace):
             await self._show_patient()
             return
         self._show_head()
+        await self._load()
         await self.pane.take_up(self._listing())
 
     def allows(self, action: str) -> bool:
         """The overview has nothing to filter or to open; n and p need a neighbour."""
         table = self._patients.pane.table
-        if action in ("filter", "sort", "reset", "open") and self._tab == 0:
+        if action in ("filter", "sort", "reset", "open", "alike", "counts") and self._tab == 0:
+            return False
+        if action == "open" and TABS[self._tab] == "History":
             return False
         if action == "next_patient":
             return table.cursor + 1 < table.count
@@ -169,7 +218,7 @@ class PatientScreen(ListPlace):
         from tui.screens.record import open_record
 
         await self.pane.settled()
-        if self.pane.table.count:
+        if self.pane.table.count and TABS[self._tab] != "History":
             await open_record(self, subject=self._patient.subject)
 
     async def _walk(self, by: int) -> None:
@@ -193,16 +242,33 @@ class PatientScreen(ListPlace):
         else:
             wish = self._wishes[self._tab]
             listing = self._listing()
+            await self._load()
             rows = await self.desk.pages.run(lambda: listing.open(wish))
             self.pane.put(listing, rows, wish)
         self._overview.set_class(not on_overview, "hidden")
         self.pane.set_class(on_overview, "hidden")
         self.offer_keys()
 
+    async def _load(self) -> None:
+        """Read what lies in the ledger, not in the release."""
+
+        def read() -> None:
+            if TABS[self._tab] == "Queries":
+                load_pending(self.desk)
+                self.desk.pages.renew(queries_of(self._patient.subject))
+            elif TABS[self._tab] == "History":
+                self.desk.pages.renew(history_of(self._patient.subject))
+                load_history(self.desk, self._patient.subject)
+
+        try:
+            await self.desk.run(read)
+        except ActionRefused as problem:
+            self.status.say(self.glyphs.text(str(problem)))
+
     def _show_head(self) -> None:
         patient, table = self._patient, self._patients.pane.table
         self.title_line.show(f" {patient.title}", f"patient {table.cursor + 1:,} of {table.count:,} ")
-        self._tabs.show(tabs_line(TABS, (None, *patient.counts), self._tab))
+        self._tabs.show(tabs_line(TABS, (None, *patient.counts, None), self._tab, self.app.size.width))
 
     def _listing(self) -> Listing:
         source, columns, what, words = self._parts_of_tab()
@@ -228,7 +294,11 @@ class PatientScreen(ListPlace):
             return intervals_of(subject), columns, "dosing intervals", "days<7"
         if self._tab == 2:
             return events_of(subject), EVENTS, "adverse events", "term: severity: serious: soc:"
-        return devices_of(subject), DEVICES, "device rows", "what: device:"
+        if self._tab == 3:
+            return devices_of(subject), DEVICES, "device rows", "what: device:"
+        if self._tab == 4:
+            return queries_of(subject), QUERIES, "queries", "state:open asked_by:"
+        return history_of(subject), HISTORY, "ledger entries", "by: did: text:"
 
     async def move(self, by: int, unit: Unit) -> None:
         """Scroll the overview, or move in the table."""

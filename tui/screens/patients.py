@@ -53,10 +53,6 @@ class PatientsScreen(ListPlace):
         super().__init__(desk)
         self._first_rows = rows
 
-    @property
-    def command(self) -> str:
-        return "dosetrail patients"
-
     def on_mount(self) -> None:
         """Show the rows that were read before the screen was opened: one paint instead of two."""
         self._show_title()
@@ -70,6 +66,19 @@ class PatientsScreen(ListPlace):
     def _show_title(self) -> None:
         desk, text = self.desk, self.glyphs.text
         self.title_line.show(f" 2 PATIENTS  {text(desk.study)}", f"{text(desk.release_label)} ")
+
+    async def put_cursor(self, subject: str) -> bool:
+        """Put the cursor on a patient, without the filter when it hides them; False when there is no such patient."""
+        if await self.pane.put_cursor({"subject": subject}):
+            return True
+        known = await self.desk.run(lambda: self._knows(subject))
+        if known and self.pane.wish.filter:
+            await self.show_as(Wish())
+            return await self.pane.put_cursor({"subject": subject})
+        return False
+
+    def _knows(self, subject: str) -> bool:
+        return self.desk.pages.open_list(PATIENTS, Wish()).find({"subject": subject}) is not None
 
     async def action_open(self) -> None:
         """Enter opens the patient under the cursor."""

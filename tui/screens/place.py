@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -29,6 +31,21 @@ SMALLEST = (60, 18)
 """Columns and rows below which a screen asks to be enlarged."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """Something to be typed into the status line."""
+
+    prompt: str
+    help: str
+    """Said on the key line."""
+    done: Callable[[str], Awaitable[None]]
+    """Called with what was typed, once Enter is pressed."""
+    draft: str = ""
+    """Name under which what is being typed is kept; empty: it is not."""
+    complete: Callable[[str], tuple[str, list[str]]] | None = None
+    """The text completed, and what would fit."""
+
+
 class Place(Screen[None]):
     """A screen. Keys reach it through `press`, one after the other: a key waits until the one before is done.
 
@@ -52,6 +69,7 @@ class Place(Screen[None]):
         self.desk = desk
         self.edition = desk.edition
         """`Desk.edition` of what is shown."""
+        self._question: Question | None = None
         self.glyphs = desk.glyphs
         self.title_line = Line(desk.glyphs, REVERSE)
         self.status = StatusLine(desk.glyphs)
@@ -115,6 +133,10 @@ class Place(Screen[None]):
 
     def allows(self, action: str) -> bool:
         """Whether an action makes sense now."""
+        if action in ("copy", "copy_all"):
+            return bool(self.copied() if action == "copy" else self.copied_all())
+        if action == "raise_query":
+            return self.desk.actions is not None and bool(self.about()[0])
         return action != self.NAME and (action != "back" or self.is_record)
 
     def offer_keys(self) -> None:
@@ -123,6 +145,9 @@ class Place(Screen[None]):
 
     async def press(self, press: Press) -> None:
         """Take one key: what is being typed comes first, then the key map."""
+        if self._question is not None:
+            await self._type(self._question, press)
+            return
         self.status.clear_note()
         if await self.take(press):
             return
@@ -132,6 +157,73 @@ class Place(Screen[None]):
             self.status.say(f"{self.glyphs.text(name)} does nothing here; ? lists the keys that do")
             return
         await self.run_key(key, press)
+
+    def ask(self, question: Question, value: str = "") -> None:
+        """Let the user type an answer into the status line."""
+        draft = self.desk.personal.drafts().get(question.draft, "") if question.draft else ""
+        self._question = question
+        self.status.ask(question.prompt, value or draft)
+        self.key_line.ask(self.glyphs.text(("Your unsent draft. " if draft else "") + question.help))
+
+    async def _type(self, question: Question, press: Press) -> None:
+        line = self.status
+        text = line.value
+        if press.key == "escape" or (press.key == "backspace" and not text and not question.draft):
+            self._answered()
+            if question.draft and text.strip():
+                line.say("Nothing was recorded; the draft is kept")
+        elif press.key == "enter":
+            self._answered()
+            if text.strip():
+                await question.done(text.strip())
+        elif press.key == "tab" and question.complete is not None:
+            completed, fitting = question.complete(text)
+            line.replace(completed)
+            self.key_line.ask(self.glyphs.text("  ".join(fitting) or "Nothing fits what was typed"))
+        elif line.type(press) and question.draft:
+            self.desk.personal.keep_draft(question.draft, line.value)
+
+    def _answered(self) -> None:
+        self._question = None
+        self.status.finish("")
+        self.offer_keys()
+
+    async def action_command(self) -> None:
+        """:"""
+        from tui.commanding import command_question
+
+        self.ask(await command_question(self.session))
+
+    async def action_show_command(self) -> None:
+        """v"""
+        from tui.screens.command import CommandScreen
+
+        await self.session.open_record(CommandScreen(self))
+
+    def action_copy(self) -> None:
+        """y"""
+        self._copy(self.copied())
+
+    def action_copy_all(self) -> None:
+        """Y"""
+        self._copy(self.copied_all())
+
+    def _copy(self, text: str) -> None:
+        from tui.clipboard import copy
+
+        self.status.say(self.glyphs.text(copy(self.session, text)))
+
+    def about(self) -> tuple[str, str]:
+        """What a query raised here is about: the subject, and words that name the record; empty where there is none."""
+        return "", ""
+
+    def copied(self) -> str:
+        """What y copies: the name of what is under the cursor."""
+        return ""
+
+    def copied_all(self) -> str:
+        """What Y copies: the row, or the whole text."""
+        return self.copied()
 
     async def take(self, press: Press) -> bool:
         """Use a key for something that is being typed; False when nothing is."""
@@ -144,8 +236,16 @@ class Place(Screen[None]):
         if inspect.isawaitable(done):
             await done
 
+    async def pasted(self, text: str) -> None:
+        """Take pasted text as if it had been typed; its line breaks become blanks."""
+        if self._question is None:
+            self.paste(text)
+            return
+        for char in " ".join(text.split()):
+            await self._type(self._question, Press(char, char))
+
     def paste(self, text: str) -> None:
-        """Take pasted text; only screens with a line to type in use it."""
+        """Take pasted text; only screens with a line of their own use it."""
 
     async def action_leave(self) -> None:
         """q: back from a record, out of the app from a place."""

@@ -31,10 +31,6 @@ class QuarantineScreen(DeskList):
     NUMBER = "4"
     heading = "4 QUARANTINE"
 
-    @property
-    def command(self) -> str:
-        return "dosetrail quarantine"
-
     def allows(self, action: str) -> bool:
         """Decisions need a problem under the cursor that is not decided on, and somebody who may write."""
         if action in _ACTIONS:

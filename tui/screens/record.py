@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widget import Widget
 
-from tui.records import NAMES, RecordKey, read_record
+from tui.records import NAMES, RecordKey, read_record, record_command
 from tui.screens.list_place import ListPlace
 from tui.screens.place import BODY, Place
 from tui.widgets.row_table import Row
@@ -37,7 +37,24 @@ class RecordScreen(Place):
 
     @property
     def command(self) -> str:
-        return "dosetrail sql"
+        return record_command(self._at) if self._at else "dosetrail status"
+
+    def about(self) -> tuple[str, str]:
+        """The subject, and where the record stands."""
+        at = self._at
+        if at is None or not at.subject:
+            return "", ""
+        line = f" line {at.line} of {at.source_id}" if at.line is not None else ""
+        return at.subject, f"{self._what}{line}" if at.table not in ("query", "subject") else ""
+
+    def copied(self) -> str:
+        """The query, the subject, or the file."""
+        at = self._at
+        return str((at.ref if at.table == "query" else at.subject or at.device or at.source_id) or "") if at else ""
+
+    def copied_all(self) -> str:
+        """The text shown."""
+        return "\n".join(line.text.strip() for line in self._lines)
 
     def on_mount(self) -> None:
         """Show what was read before the screen was opened."""

@@ -45,10 +45,6 @@ class WorklistScreen(DeskList):
     NUMBER = "1"
     heading = "1 WORKLIST"
 
-    @property
-    def command(self) -> str:
-        return "dosetrail worklist"
-
     def allows(self, action: str) -> bool:
         """A proposed deviation is confirmed or dismissed with the keys that close or waive a query."""
         if action in _DEVIATION_KEYS and self._deviation() is not None:
@@ -107,10 +103,6 @@ class QueriesScreen(DeskList):
     NAME = "queries"
     NUMBER = "3"
     heading = "3 QUERIES"
-
-    @property
-    def command(self) -> str:
-        return "dosetrail queries"
 
     @staticmethod
     def read_listing(desk: Desk) -> tuple[Listing, Source]:

@@ -71,7 +71,8 @@ class FilterLine(Line):
             self.show(f" {text}")
             return
         before, after = glyphs.text(self.value[: self._at]), glyphs.text(self.value[self._at :])
-        room = self.size.width - len(self._prompt) - 2
+        taken = cell_width(self._right) + 1 if self._right else 0
+        room = self.size.width - len(self._prompt) - 2 - taken
         while room > 0 and cell_width(before) > room:
             before = before[1:]
         self.show(f" {self._prompt}{before}_{after}")

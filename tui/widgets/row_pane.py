@@ -112,6 +112,21 @@ class RowPane(Vertical):
         self._show(rows, cursor if found is None else found)
         return found is not None
 
+    async def put_cursor(self, key: dict[str, object]) -> bool:
+        """Put the cursor on the row with these values; False when it is not among the rows."""
+        await self.settled()
+        listing, wish = self._listing, self._understood
+        assert listing is not None
+
+        def find() -> int | None:
+            rows = listing.open(wish)
+            return rows.find(key) if isinstance(rows, PagedRows) else None
+
+        place = await self._run(find)
+        if place is not None:
+            self.table.move_to(place)
+        return place is not None
+
     async def settled(self) -> None:
         """Wait until the rows shown are those asked for."""
         if self._work is not None:
@@ -155,9 +170,31 @@ class RowPane(Vertical):
                 return True
         return False
 
-    def sort_question(self) -> str:
-        """The columns one can sort by, with their letters; those on the screen, which leaves room to read them."""
-        return "Sort by " + " ".join(f"{c.letter}={c.title.strip()}" for c in self.table.shown if c.letter)
+    def letters(self) -> str:
+        """The columns that have a letter; those on the screen, which leaves room to read them."""
+        return " ".join(f"{c.letter}={c.title.strip()}" for c in self.table.shown if c.letter)
+
+    def column_of(self, letter: str) -> Column | None:
+        """The column with that letter."""
+        columns = self._listing.columns if self._listing else ()
+        return next((column for column in columns if column.letter and column.letter == letter), None)
+
+    def field_of(self, column: Column) -> Field | None:
+        """The field of a column that the filter has a word for; the column of arms is searched under `arm`."""
+        fields = self._listing.fields if self._listing else ()
+        key = column.key.removesuffix("_shown")
+        return next((field for field in fields if field.word and field.key == key), None)
+
+    def count_values(self, key: str) -> list[tuple[object, int]]:
+        """The values of a field in the rows as filtered, the most frequent first; runs on a thread."""
+        assert self._listing is not None
+        rows = self._listing.open(self._understood)
+        return rows.count_values(key) if isinstance(rows, PagedRows) else []
+
+    def show_as(self, wish: Wish) -> None:
+        """Filter and sort as wished."""
+        self.line.finish(wish.filter)
+        self._ask(wish)
 
     def reset(self) -> None:
         """Forget filter and sort order."""

@@ -1,12 +1,15 @@
-"""The status line: what the list shows, what just happened, and where the cursor stands. No pop-ups, no toasts."""
+"""The status line: what the list shows, what just happened, where the cursor stands, and what is asked for.
+
+No pop-ups and no toasts: a question is typed into this line, below what it is about.
+"""
 
 from __future__ import annotations
 
-from tui.widgets.line import Line
+from tui.widgets.filter_line import FilterLine
 
 
-class StatusLine(Line):
-    """A standing text, replaced by a note until the next key is pressed."""
+class StatusLine(FilterLine):
+    """A standing text, replaced by a note until the next key is pressed, or by a line to type in."""
 
     _standing = ""
     _note = ""
@@ -19,20 +22,29 @@ class StatusLine(Line):
     def stand(self, text: str) -> None:
         """Set the standing text, `printable`."""
         self._standing = text
-        if not self._note:
-            self.show(f" {text}")
+        self._render_text()
 
     def say(self, note: str) -> None:
         """Show a note, `printable`, until `clear_note`."""
         self._note = note
-        self.show(f" {note}")
+        self._render_text()
 
     def clear_note(self) -> None:
         """Go back to the standing text."""
-        if self._note:
-            self._note = ""
-            self.show(f" {self._standing}")
+        self.say("")
+
+    def ask(self, prompt: str, value: str = "") -> None:
+        """Let the user type, from a text on."""
+        self._note = ""
+        self.set_up(prompt, "", value)
+        self.edit()
 
     def place(self, position: int, count: int) -> None:
         """Show the cursor's place at the right end; nothing in an empty list."""
         self.show(self.text, f"{position:,} of {count:,} " if count else "")
+
+    def _render_text(self) -> None:
+        if self.editing:
+            super()._render_text()
+        else:
+            self.show(f" {self._note or self._standing}")
