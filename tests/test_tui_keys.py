@@ -59,7 +59,7 @@ TASKS: dict[str, tuple[list[str], list[str], int, Callable[[list[str]], bool]]] 
         ["2", "enter", "tab"], ["plus", *"pump?", "enter"], 10, says("is raised (ledger"),
     ),
     "only rows like this one": (["3"], ["equals_sign", "s"], 2, says(" / subject=S")),
-    "how many of each": (["3"], ["f", "t"], 2, says("COUNTS  state, 3 rows", "open")),
+    "how many of each": (["3"], ["f", "t"], 2, says("COUNTS  state, 4 rows", "answered*")),
     "the command behind a view": (["2", "slash", *"s2", "enter"], ["v"], 1, says("view patients --filter s2")),
     "any key, found and run": ([], ["question_mark", *"arm", "enter"], 5, says(" 5 ARMS")),
 }  # fmt: skip

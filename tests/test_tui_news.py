@@ -146,18 +146,20 @@ def test_a_draft_survives_a_dropped_connection_and_is_offered_again(study: Study
     environ = {"XDG_STATE_HOME": str(tmp_path / "state")}
     with PtyScreen(study_command(study), environ=environ) as app:
         app.wait_for("4 items")
-        app.press("3", "a", *"half a rea")
+        app.send("3", "a", *"half a rea")
+        app.wait_for(" answer: half a rea_")
         name = under_cursor(app.lines).split()[0]
         app.kill(signal.SIGHUP)
         assert app.finish() != 0
     with PtyScreen(study_command(study), environ=environ) as app:
         app.wait_for(f"Unsent draft for {name}")
-        app.press("3", "a")
-        assert app.lines[1] == " answer: half a rea_"
+        app.send("3", "a")
+        app.wait_for(" answer: half a rea_")
         assert "Your unsent draft" in app.lines[-2]
-        app.press(*"son", "Enter")
+        app.send(*"son", "Enter")
         app.wait_for(f"{name} is answered")
-        app.press("1")
+        app.send("1")
+        app.wait_for(" 1 WORKLIST")
         assert not any("Unsent draft" in line for line in app.lines)
     (row,) = [row for row in study.ledger.read() if row.action == "answer_query"]
     assert row.new_value["text"] == "half a reason"
