@@ -137,6 +137,9 @@ def preview(waiting: Waiting, action: str, new: str | None) -> str:
     """One sentence: what a decision would do to how many rows."""
     problem = waiting.problem
     what = f"{_count(problem.rows, 'row')} ({_count(problem.doses, 'dose')}, {_count(problem.subjects, 'subject')})"
+    if action == CORRECT and new is not None and "=" in new:
+        shown, right = (part.strip() for part in new.split("=", 1))
+        return f"{what}: {shown} on the clock of {problem.about or 'the device'} was {right}"
     if action == CORRECT and problem.corrects is not None:
         return f"{what}: {problem.corrects.replace('_', ' ')} {problem.about or ''} becomes {new or '?'}"
     return f"{what} will be {WORDS[action]} and stay in quarantine"

@@ -60,11 +60,13 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every row, not only the 
 
 
 def study_path(context: typer.Context, given: Path | None) -> Path:
-    """The study folder meant: the command's --study, the program's --study, DOSETRAIL_STUDY, the current
+    """The study folder meant: the command's --study, that of the words before it, DOSETRAIL_STUDY, the current
     folder.
     """
-    from_program = context.find_root().params.get("study")
-    named = given or from_program or os.environ.get(STUDY_VARIABLE)
+    before = context.parent
+    while before is not None and given is None:
+        given, before = before.params.get("study"), before.parent
+    named = given or os.environ.get(STUDY_VARIABLE)
     return Path(named) if named else Path.cwd()
 
 
