@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desk_study import drive
 from studies import current_digest, query, trial_file
+from tui_driver import Driver
 
 from store.study import Study, open_study
 from tui.cli import run
@@ -228,3 +230,27 @@ def test_an_amount_is_never_edited(study: Study, tmp_path: Path, capsys: Capture
     say(study, capsys, "quarantine", "exclude", name, "--reason", "not readable")
     say(study, capsys, "release")
     assert query(trial_file(study), "SELECT decision FROM quarantine WHERE reason = 'bad_number'") == [("excluded",)]
+
+
+def test_the_app_hands_a_device_to_a_subject_and_accepts_a_fix(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        await driver.press("4", "slash")
+        await driver.type("PEN-l")
+        lines = await driver.press("enter")
+        assert " a accept" in lines[-1]
+        await driver.press("h")
+        await driver.type("701-005 2026-02-01")
+        lines = await driver.press("enter")
+        assert "1 waiting row moves: device PEN-l at subject 701-005" in lines[-2]
+        await driver.type("label is PEN-l")
+        await driver.press("enter")
+        lines = await driver.press("z")
+        assert "Undone: assign device of PEN-l" in lines[-2]
+        lines = await driver.press("a")
+        assert "device id PEN-l becomes PEN-1" in lines[-2]
+        await driver.type("l for 1")
+        lines = await driver.press("enter")
+        assert any("corrected*" in line for line in lines)
+
+    drive(study, script)
+    assert [row.action for row in study.ledger.read()][-3:] == ["assign_device", "undo", "correct_rows"]

@@ -118,7 +118,8 @@ def _assignment(study: Study, problem_id: str, words: str, reason: str, *, dry_r
         about = find_problem(read_problems(study, reader), problem_id).problem.about
     entry, told, role = assignment(study, about or "", subject.strip(), day, None, reason)
     rows = sum(row["rows"] for row in told["rows_moved"])
-    said = f"{rows:,} rows that wait move: {told['assignment']}"
+    moves = "waiting row moves" if rows == 1 else "waiting rows move"
+    said = f"{rows:,} {moves}: {told['assignment']}"
     if dry_run:
         return said
     head = study.ledger.append([entry], role=role)
