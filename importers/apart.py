@@ -1,7 +1,7 @@
 """Files of vendors are read in a confined child process: what a file does to its reader stays there.
 
-One child at a time, kept between files (0.5 s to start, under a millisecond a file), and replaced after a refusal, a
-limit or 500 files. Formats that are staged in DuckDB are read in this process, with DuckDB's own limits.
+One child at a time, kept between files (about a second to start, half a millisecond to ask it), and replaced after a
+refusal, a limit or 500 files. Formats that are staged in DuckDB are read in this process, with DuckDB's own limits.
 """
 
 from __future__ import annotations

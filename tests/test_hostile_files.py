@@ -11,6 +11,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_night import PROTOCOL, pens
@@ -18,7 +19,7 @@ from test_night import PROTOCOL, pens
 import importers
 from importers import apart
 from importers.apart import parse
-from importers.base import ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.base import Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.registry import importer_of
 from store.protocol_file import parse_protocol
 from store.study import Study, open_study
@@ -83,9 +84,9 @@ def link(path: Path) -> Path:
     return path
 
 
-def read(path: Path, format: str) -> None:
+def read(path: Path, format: str) -> Parsed:
     context = ReadContext(parse_protocol(PROTOCOL, Path("protocol.toml")).protocol, None, None)  # type: ignore[arg-type]
-    parse(importer_of(format), SourceFile(path, path.name, "0" * 64), Recognised(format, ""), context)
+    return parse(importer_of(format), SourceFile(path, path.name, "0" * 64), Recognised(format, ""), context)
 
 
 def test_archives_that_grow_or_lead_out_are_refused_unopened(tmp_path: Path) -> None:
@@ -132,6 +133,44 @@ def test_a_reader_killed_by_a_limit_is_replaced(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UnreadableFile) as refused:
         read(path, "novopen")
     assert "more memory" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("allowed_seconds = lambda size: 0", "processor time"), ("MEMORY = 16 << 20", "more memory")]
+)
+def test_the_kernel_ends_a_reader_at_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[" + "{}," * 300_000 + "{}]")  # needs far more memory than it has bytes
+    start = subprocess.Popen
+
+    def limited(command: list[str], **options: Any) -> Any:
+        lowered = f"import importers.confinement as c; c.{limit}; {command[-1]}"
+        return start([*command[:-1], lowered], **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apart.subprocess, "Popen", limited)
+        apart._POOL.close()
+        with pytest.raises(UnreadableFile, match=words):
+            read(path, "tidepool")
+    path.write_text("[{}]")
+    assert read(path, "tidepool").rows_read == 1
+
+
+def test_a_reader_is_replaced_after_its_share_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "FILES_PER_CHILD", 2)
+    apart._POOL.close()
+    path = tmp_path / "a.json"
+    path.write_text("[{}]")
+    readers = []
+    for _ in range(4):
+        assert read(path, "tidepool").rows_read == 1
+        assert apart._POOL._child is not None
+        readers.append(apart._POOL._child._process.pid)
+    assert readers[0] == readers[1] != readers[2] == readers[3]
+    with pytest.raises(ProcessLookupError):
+        os.kill(readers[0], 0)
 
 
 @pytest.fixture
