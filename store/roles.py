@@ -26,6 +26,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "exclude_rows": DATA_MANAGER,
     "withdraw_consent": SITE_AND_MONITOR,
     "answer_deletion": DATA_MANAGER,
+    "name_cut": ("data_manager", "statistician"),
     "unblind_subject": ("unblinded",),
     "record_deviation": SITE_AND_MONITOR,
     "confirm_deviation": ("monitor", "data_manager"),

@@ -324,6 +324,8 @@ def test_roles_say_who_may(study: Study, capsys: Capture) -> None:
     say(study, capsys, "release")
     name = first_of(study, "LOW_AGE")
     assert "NotAllowed" in say(study, capsys, "query", "close", name, "--reason", "x", code=2)["error"]
+    refused = say(study, capsys, "cut", "interim", "--date", "2026-03-01", "--reason", "x", code=2)
+    assert "name cut is for data_manager or statistician" in refused["message"]
     say(study, capsys, "query", "answer", name, "consent of the parents is there")
     say(study, capsys, "release")
     assert ask(study, "SELECT role FROM ledger WHERE action = 'answer_query'") == [("coordinator",)]

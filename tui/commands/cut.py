@@ -37,6 +37,8 @@ def cut(
     from store.cuts import name_cut_entry, read_cuts
     from store.errors import UsageProblem
     from tui.output import write_command, write_json, write_paragraph
+    from tui.reading import open_release
+    from tui.roles import require_role
 
     opened = open_study(context, study)
     known = read_cuts(opened.ledger.read())
@@ -54,7 +56,10 @@ def cut(
         day = dt.date.fromisoformat(date)
     except ValueError as error:
         raise UsageProblem(f"--date {date} is no date.", remedy="Write it as YYYY-MM-DD.") from error
-    head = opened.ledger.append([name_cut_entry(name, day, known, (reason or "").strip())])
+    entry = name_cut_entry(name, day, known, (reason or "").strip())
+    with open_release(opened) as reader:
+        role = require_role(reader, entry.action)
+    head = opened.ledger.append([entry], role=role)
     if json:
         write_json({"cut": name, "date": day, "ledger_seq": head.seq, "ledger_head": head.hash})
     else:

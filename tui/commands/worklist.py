@@ -105,15 +105,18 @@ def _record(
     from store.errors import UsageProblem
     from tui.output import write_json, write_paragraph
     from tui.reading import open_release
+    from tui.roles import require_role
 
     opened = open_study(context, study)
+    recorded = entry()
     with open_release(opened) as reader:
+        role = require_role(reader, recorded.action)
         known = reader.rows("SELECT 1 FROM adverse_event WHERE subject_id = ? AND event_seq = ?", [subject, event])
     if not known:
         raise UsageProblem(
             f"Subject {subject} has no adverse event {event}.", remedy=f"dosetrail patient {subject} lists them."
         )
-    head = opened.ledger.append([entry()])
+    head = opened.ledger.append([recorded], role=role)
     if json:
         write_json({"ledger_seq": head.seq, "ledger_head": f"{head.hash}@{head.seq}"})
     else:
