@@ -1,7 +1,8 @@
 """Files of vendors are read in a confined child process: what a file does to its reader stays there.
 
 One child at a time, kept between files (about a second to start, half a millisecond to ask it), and replaced after a
-refusal, a limit or 500 files. Formats that are staged in DuckDB are read in this process, with DuckDB's own limits.
+refusal, a limit or 500 files. Text that is staged in DuckDB is read in this process, with DuckDB's own limits; the
+sheets of a workbook are read by the child whatever becomes of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from importers.archives import check_archive
 from importers.base import Importer, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
@@ -25,7 +27,11 @@ from importers.confinement import MEMORY, allowed_seconds
 from importers.reading_child import FRAME
 from importers.registry import FORMATS
 from importers.unfinished import cut_off, whole_lines, with_unfinished
+from importers.workbook import load_sheets
 from store.errors import IntegrityFailure
+
+if TYPE_CHECKING:
+    import polars as pl
 
 STAGED_MODULES = ("dose_log", "tabular", "redcap", "odm", "edc_forms", "layout_rows")
 """Modules whose importers stage rows in the connection of the run."""
@@ -54,6 +60,14 @@ def _parse(importer: Importer, file: SourceFile, recognised: Recognised, context
     return _POOL.parse(file, recognised, context)
 
 
+def read_sheets(content: Path | bytes, name: str, wanted: str | None) -> dict[str, pl.DataFrame]:
+    """As ``workbook.load_sheets``: sheet -> its cells as text; raises ``UnreadableFile`` also for a workbook that
+    exceeds the limits, such as one whose only cell lies in the last row of the last column."""
+    if not hasattr(os, "memfd_create"):
+        return load_sheets(content if isinstance(content, bytes) else content.read_bytes(), name, wanted)
+    return _POOL.read_sheets(content, name, wanted)
+
+
 class _Child:
     """A running child and the memory through which it gets its files."""
 
@@ -79,27 +93,23 @@ class _Child:
         self.files = 0
         self.measures: list[str] | None = None
 
-    def ask(self, file: SourceFile, recognised: Recognised, context: ReadContext) -> list[bytes]:
-        """The child's answer; raises ``EOFError`` where it ended, ``TimeoutError`` where it takes too long."""
+    def ask(self, content: Path | bytes, request: dict[str, Any], protocol: object = None) -> list[bytes]:
+        """The child's answer about a file; raises ``EOFError`` where it ended, ``TimeoutError`` where it takes too
+        long."""
         self.files += 1
-        size = file.path.stat().st_size
         os.ftruncate(self._memory, 0)
-        with file.path.open("rb") as stream, os.fdopen(os.dup(self._memory), "wb") as target:
+        with os.fdopen(os.dup(self._memory), "wb") as target:
             target.seek(0)
-            shutil.copyfileobj(stream, target, 1 << 20)
-        number = None
-        if context.source is not None:
-            number = next(n for n, entry in enumerate(context.protocol.source) if entry == context.source)
-        request: dict[str, Any] = {
-            "name": file.name,
-            "sha256": file.sha256,
-            "size": size,
-            "recognised": recognised,
-            "source": number,
-        }
-        if self._protocol is not context.protocol:
-            request["protocol"] = self._protocol = context.protocol
-        body = pickle.dumps(request)
+            if isinstance(content, bytes):
+                target.write(content)
+            else:
+                with content.open("rb") as stream:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+            size = target.tell()
+        if protocol is not None and self._protocol is not protocol:
+            request = {**request, "protocol": protocol}
+            self._protocol = protocol
+        body = pickle.dumps({**request, "size": size})
         if self.measures is None:
             try:
                 self.measures = json.loads(self._receive(time.monotonic() + 120)[0])
@@ -163,6 +173,25 @@ class _Pool:
             raise UnreadableFile(
                 f"{file.name} is larger than {SIZE_LIMIT >> 30} GB.", remedy="Export a shorter time in each file."
             )
+        number = None
+        if context.source is not None:
+            number = next(n for n, entry in enumerate(context.protocol.source) if entry == context.source)
+        request = {"name": file.name, "sha256": file.sha256, "recognised": recognised, "source": number}
+        told, frames = self._ask(file.name, file.path, request, context.protocol)
+        if "tables" not in told:
+            self.close()
+            raise _refusal(file.name, told)
+        return _parsed(told, frames)
+
+    def read_sheets(self, content: Path | bytes, name: str, wanted: str | None) -> dict[str, pl.DataFrame]:
+        told, frames = self._ask(name, content, {"name": name, "sheets": wanted})
+        if "tables" not in told:
+            raise _refusal(name, told)
+        return _frames(told, frames)
+
+    def _ask(
+        self, name: str, content: Path | bytes, request: dict[str, Any], protocol: object = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
         if self._pid != os.getpid():
             # A forked copy of the process that started it: two would talk over each other on its pipes.
             self._child, self._pid = None, os.getpid()
@@ -170,17 +199,14 @@ class _Pool:
             self.close()
             self._child = _Child()
         try:
-            parts = self._child.ask(file, recognised, context)
-            told = json.loads(parts[0])
-            if "tables" not in told:
-                raise _refusal(file.name, told)
-            return _parsed(told, parts[1:])
+            parts = self._child.ask(content, request, protocol)
+            return json.loads(parts[0]), parts[1:]
         except TimeoutError:
             self.close()
-            raise _refusal(file.name, {"limit": "time"}) from None
+            raise _refusal(name, {"limit": "time"}) from None
         except EOFError:
             self.close()
-            raise _refusal(file.name, {"limit": "memory or processor time"}) from None
+            raise _refusal(name, {"limit": "memory or processor time"}) from None
         except BaseException:
             self.close()
             raise
@@ -191,10 +217,14 @@ class _Pool:
             child.close()
 
 
-def _parsed(told: dict[str, Any], frames: list[bytes]) -> Parsed:
+def _frames(told: dict[str, Any], frames: list[bytes]) -> dict[str, pl.DataFrame]:
     import polars as pl
 
-    read = {name: pl.read_ipc(io.BytesIO(frame)) for name, frame in zip(told["tables"], frames, strict=True)}
+    return {name: pl.read_ipc(io.BytesIO(frame)) for name, frame in zip(told["tables"], frames, strict=True)}
+
+
+def _parsed(told: dict[str, Any], frames: list[bytes]) -> Parsed:
+    read = _frames(told, frames)
     rejected = read.pop("", None)
     exported = dt.datetime.fromisoformat(told["exported_utc"]) if told["exported_utc"] else None
     return Parsed(

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import itertools
 import re
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 from importers.base import Ignored, Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.delimited import open_delimited
@@ -27,7 +25,7 @@ from importers.export_time import latest_time, read_export_time, received_time
 from importers.mapping import check_header
 from importers.records import read_lines, read_records
 from importers.scratch import scratch_folder
-from importers.workbook import UNPACKED_LIMIT, is_workbook
+from importers.workbook import is_workbook
 
 FORMAT = "edc_forms"
 SHEET, ROW = "sheet", "row"
@@ -146,55 +144,18 @@ def _read_text(file: SourceFile, context: ReadContext) -> FormTable:
 
 
 def _read_workbook(file: SourceFile, context: ReadContext) -> list[FormTable]:
-    import fastexcel
+    from importers.apart import read_sheets
 
-    _check_size(file)
-    wanted = context.source.sheet if context.source else None
-    try:
-        # The bytes, because the reader decides by the ending of a path, and an archived file has none.
-        book = fastexcel.read_excel(file.path.read_bytes())
-        names: Sequence[str] = book.sheet_names
-        if wanted is not None and wanted not in names:
-            raise UnreadableFile(
-                f"{file.name} has no sheet {wanted!r}. Sheets found: {', '.join(names)}.",
-                remedy="Correct sheet in its [[source]] in protocol.toml.",
-                sheet=wanted,
-            )
-        forms: list[FormTable] = []
-        first_line = 0
-        for name in names:
-            if wanted not in (None, name):
-                continue
-            frame = book.load_sheet(name, header_row=None, skip_rows=0, dtypes="string").to_polars()
-            form = _sheet(name, [tuple(cell or "" for cell in row) for row in frame.iter_rows()], first_line)
-            first_line += frame.height
-            if form is not None:
-                forms.append(form)
-    except fastexcel.FastExcelError as error:
-        raise UnreadableFile(
-            f"{PurePath(file.name).name} cannot be read as a workbook (damaged, incomplete, or with a password).",
-            remedy="Save it again as .xlsx without a password, then import it.",
-            cause=type(error).__name__,
-        ) from error
+    forms: list[FormTable] = []
+    first_line = 0
+    for name, frame in read_sheets(file.path, file.name, context.source.sheet if context.source else None).items():
+        form = _sheet(name, [tuple(cell or "" for cell in row) for row in frame.iter_rows()], first_line)
+        first_line += frame.height
+        if form is not None:
+            forms.append(form)
     if not forms:
         raise UnreadableFile(f"{file.name} holds nothing but empty sheets.", remedy="Export it again.")
     return forms
-
-
-def _check_size(file: SourceFile) -> None:
-    if not zipfile.is_zipfile(file.path):
-        return
-    try:
-        with zipfile.ZipFile(file.path) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise UnreadableFile(f"{file.name} is a damaged workbook.", remedy="Export or copy it again.") from error
-    if size > UNPACKED_LIMIT:
-        raise UnreadableFile(
-            f"{file.name} unpacks to {size >> 20} MB; no forms of a study do that.",
-            remedy="Check the file, or export its forms as CSV.",
-            size=size,
-        )
 
 
 def _sheet(name: str, rows: list[tuple[str, ...]], first_line: int) -> FormTable | None:

@@ -11,10 +11,16 @@ import json
 import os
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from importers.confinement import confine, limit_memory, limit_time
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from importers.base import Importer, ReadContext, Recognised, SourceFile, Staged
 
 FRAME = struct.Struct("<Q")
 
@@ -44,40 +50,64 @@ def serve(memory_file: int, packages: list[str]) -> None:
         request = pickle.loads(requests.read(FRAME.unpack(head)[0]))
         protocol = request.get("protocol") or protocol
         limit_time(request["size"])
-        write_message(answers, *_answer(request, protocol, path))
+        answer = _sheets(request, path) if "sheets" in request else _answer(request, protocol, path)
+        write_message(answers, *answer)
 
 
 def _answer(request: dict[str, Any], protocol: Any, path: Path) -> list[bytes]:
-    from importers.base import ReadContext, SourceFile, Staged
+    from importers.base import ReadContext, SourceFile
     from importers.registry import importer_of
-    from store.errors import DosetrailError
 
     file = SourceFile(path, request["name"], request["sha256"])
     source = None if request["source"] is None else protocol.source[request["source"]]
     # None of the formats read here stages rows in a database.
     context = ReadContext(protocol, source, None)  # type: ignore[arg-type]
+    return _guarded(lambda: _read(importer_of(request["recognised"].format), file, request["recognised"], context))
+
+
+def _sheets(request: dict[str, Any], path: Path) -> list[bytes]:
+    from importers.workbook import load_sheets
+
+    def read() -> list[bytes]:
+        frames = load_sheets(path.read_bytes(), request["name"], request["sheets"])
+        return [json.dumps({"tables": list(frames)}).encode(), *map(_arrow, frames.values())]
+
+    return _guarded(read)
+
+
+def _read(importer: Importer, file: SourceFile, recognised: Recognised, context: ReadContext) -> list[bytes]:
+    parsed = importer.parse(file, recognised, context)
+    frames = dict(parsed.tables)
+    if parsed.rejected is not None:
+        frames[""] = parsed.rejected
+    told = {
+        "format": parsed.format,
+        "dataset": parsed.dataset,
+        "mode": parsed.mode,
+        "rows_read": parsed.rows_read,
+        "exported_utc": parsed.exported_utc.isoformat() if parsed.exported_utc else None,
+        "notes": parsed.notes,
+        "layout": parsed.layout,
+        "tables": list(frames),
+    }
+    return [json.dumps(told).encode(), *map(_arrow, frames.values())]
+
+
+def _arrow(frame: pl.DataFrame | Staged) -> bytes:
+    import polars as pl
+
+    assert isinstance(frame, pl.DataFrame)
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer)
+    return buffer.getvalue()
+
+
+def _guarded(read: Callable[[], list[bytes]]) -> list[bytes]:
+    """The answer, or in its place why there is none."""
+    from store.errors import DosetrailError
+
     try:
-        parsed = importer_of(request["recognised"].format).parse(file, request["recognised"], context)
-        frames = dict(parsed.tables)
-        if parsed.rejected is not None:
-            frames[""] = parsed.rejected
-        told = {
-            "format": parsed.format,
-            "dataset": parsed.dataset,
-            "mode": parsed.mode,
-            "rows_read": parsed.rows_read,
-            "exported_utc": parsed.exported_utc.isoformat() if parsed.exported_utc else None,
-            "notes": parsed.notes,
-            "layout": parsed.layout,
-            "tables": list(frames),
-        }
-        parts = [json.dumps(told).encode()]
-        for frame in frames.values():
-            assert not isinstance(frame, Staged)
-            buffer = io.BytesIO()
-            frame.write_ipc(buffer)
-            parts.append(buffer.getvalue())
-        return parts
+        return read()
     except DosetrailError as error:
         told = {**error.attrs(), "effect": error.effect}
         return [json.dumps({"refused": told}).encode()]

@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from importers.base import (
@@ -140,8 +141,10 @@ class TabularImporter:
         return plan
 
 
+@lru_cache(maxsize=4)
 def _names(head: bytes) -> tuple[str, ...]:
-    """Column names in the first bytes; of a workbook only where they are all of it."""
+    """Column names in the first bytes; of a workbook only where they are all of it. Kept, because several importers
+    look at one file, and a workbook is read by another process."""
     if not is_workbook(head):
         return head_names(head)
     if len(head) >= HEAD_BYTES:

@@ -6,7 +6,6 @@ Dates arrive as ISO 8601 and numbers as Excel shows them in full, whatever the c
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 ZIP_MAGIC, OLE_MAGIC = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
-UNPACKED_LIMIT = 1 << 30
-"""Bytes the parts of a workbook may unpack to; enrolment and events are a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +31,26 @@ def is_workbook(head: bytes) -> bool:
     return head.startswith((ZIP_MAGIC, OLE_MAGIC))
 
 
-def read_sheet(path: Path | bytes, name: str, sheet: str | None) -> Sheet:
-    """The sheet named ``sheet``, else the only one that holds anything; its first row that is not blank is the header.
+def load_sheets(content: bytes, name: str, wanted: str | None) -> dict[str, pl.DataFrame]:
+    """Every sheet of a workbook, or the one ``wanted``, as cells of text without a header; no rows where there are
+    none. Call it through ``apart.read_sheets``: a workbook can ask for any amount of memory.
 
-    Raises ``UnreadableFile``: no workbook, damaged, no such sheet, several sheets and none named, nothing in it.
+    Raises ``UnreadableFile``: no workbook, damaged, no such sheet.
     """
     import fastexcel
 
-    if isinstance(path, Path):
-        _check_size(path, name)
     try:
-        workbook = fastexcel.read_excel(path if isinstance(path, bytes) else str(path))
+        workbook = fastexcel.read_excel(content)
         names = list(workbook.sheet_names)
-        wanted = names if sheet is None else [sheet]
-        if sheet is not None and sheet not in names:
+        if wanted is not None and wanted not in names:
             raise UnreadableFile(
-                f"{name} has no sheet {sheet!r}. Sheets found: {', '.join(names)}.",
+                f"{name} has no sheet {wanted!r}. Sheets found: {', '.join(names)}.",
                 remedy="Correct sheet in its [[source]] in protocol.toml.",
-                sheet=sheet,
+                sheet=wanted,
             )
-        frames = {
+        return {
             each: workbook.load_sheet(each, header_row=None, skip_rows=0, dtypes="string").to_polars()
-            for each in wanted
+            for each in (names if wanted is None else [wanted])
         }
     except fastexcel.FastExcelError as error:
         raise UnreadableFile(
@@ -63,6 +58,16 @@ def read_sheet(path: Path | bytes, name: str, sheet: str | None) -> Sheet:
             remedy="Open it in a spreadsheet program, save it again, and import that.",
             cause=str(error).splitlines()[0],
         ) from error
+
+
+def read_sheet(content: Path | bytes, name: str, sheet: str | None) -> Sheet:
+    """The sheet named ``sheet``, else the only one that holds anything; its first row that is not blank is the header.
+
+    Raises ``UnreadableFile``: as ``load_sheets``, several sheets and none named, nothing in it, beyond the limits.
+    """
+    from importers.apart import read_sheets
+
+    frames = read_sheets(content, name, sheet)
     filled = {each: frame for each, frame in frames.items() if frame.height and frame.width}
     if len(filled) > 1:
         raise UnreadableFile(
@@ -74,22 +79,6 @@ def read_sheet(path: Path | bytes, name: str, sheet: str | None) -> Sheet:
         raise UnreadableFile(f"{name} is empty.", remedy="Export it again, or name its sheet in protocol.toml.")
     ((found, frame),) = filled.items()
     return _table(found, frame)
-
-
-def _check_size(path: Path, name: str) -> None:
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(part.file_size for part in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise UnreadableFile(f"{name} is a damaged workbook.", remedy="Export or copy it again.") from error
-    if size > UNPACKED_LIMIT:
-        raise UnreadableFile(
-            f"{name} unpacks to {size >> 20} MB; no list of subjects or events does that.",
-            remedy="Check the file, or export its table as CSV.",
-            size=size,
-        )
 
 
 def _table(name: str, frame: pl.DataFrame) -> Sheet:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xlsxwriter
 from test_night import PROTOCOL, pens
 
 import importers
@@ -21,6 +22,7 @@ from importers import apart
 from importers.apart import parse
 from importers.base import Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
 from importers.registry import importer_of
+from importers.workbook import read_sheet
 from store.protocol_file import parse_protocol
 from store.study import Study, open_study
 from tui.cli import run
@@ -173,6 +175,31 @@ def test_a_reader_is_replaced_after_its_share_of_files(tmp_path: Path, monkeypat
         os.kill(readers[0], 0)
 
 
+def workbook(cells: dict[tuple[int, int], str]) -> bytes:
+    content = io.BytesIO()
+    with xlsxwriter.Workbook(content) as book:
+        sheet = book.add_worksheet()
+        for (row, column), value in cells.items():
+            sheet.write(row, column, value)
+    return content.getvalue()
+
+
+SPARSE = {(0, 0): "subject_id", (0, 1): "site_id", (1, 0): "S1", (1_048_575, 16_383): "x"}
+"""Five kilobytes that a reader of whole sheets turns into half a terabyte."""
+
+
+def test_a_workbook_that_asks_for_any_amount_of_memory_ends_its_reader_alone(tmp_path: Path) -> None:
+    path = tmp_path / "people.xlsx"
+    path.write_bytes(workbook(SPARSE))
+    with pytest.raises(UnreadableFile, match="more memory or processor time"):
+        read_sheet(path, path.name, None)
+    path.write_bytes(workbook({(0, 0): "subject_id", (0, 1): "site_id", (1, 0): "S1", (1_048_575, 0): "S2"}))
+    assert read_sheet(path, path.name, None).rows["f0"].to_list() == ["S1", "S2"]
+    path.write_bytes(path.read_bytes()[:2_000])
+    with pytest.raises(UnreadableFile, match="cannot be read as a workbook"):
+        read_sheet(path, path.name, None)
+
+
 @pytest.fixture
 def study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Study:
     folder = tmp_path / "study"
@@ -195,6 +222,7 @@ def test_the_other_files_of_a_run_go_on(study: Study, tmp_path: Path, capsys: py
         '<ClinicalData StudyOID="S" MetaDataVersionOID="1">&b;</ClinicalData></ODM>'
     )
     (inbox / "pens.csv").write_text(pens(1, 3))
+    (inbox / "people.xlsx").write_bytes(workbook(SPARSE))
     os.mkfifo(inbox / "pens-endless.csv")
     assert run(["import", "--study", str(study.root), "--json", str(inbox)]) == 1
     files = {Path(file["path"]).name: file for file in json.loads(capsys.readouterr().out)["files"]}
@@ -205,5 +233,6 @@ def test_the_other_files_of_a_run_go_on(study: Study, tmp_path: Path, capsys: py
     for name, words in refused.items():
         assert files[name]["status"] == "failed", name
         assert words in files[name]["reason"]
+    assert next(file for name, file in files.items() if name.endswith("xlsx"))["status"] == "failed"
     assert all("Traceback" not in (file["reason"] or "") for file in files.values())
     assert max(file["seconds"] for file in files.values()) < 5
