@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ class DosetrailApp(App[None]):
         self._start = ExitStack()
         self._last_place = first.NAME
         self._news: ReleaseNews | None = None
+        # Two looks at once would each open the newer release, and the second would exchange it under the first's reads.
+        self._looking = asyncio.Lock()
         self.failure: Exception | None = None
         """What ended the app, when a defect did."""
 
@@ -67,11 +70,12 @@ class DosetrailApp(App[None]):
         """Take up a newer release, and what others have recorded. Between two keys: a key waits until it is done."""
         if self._news is None:
             return
-        said = await self._news.look()
-        if said is not None:
-            await self.show_news()
-            if said:
-                self.place.status.say(self.desk.glyphs.text(said))
+        async with self._looking:
+            said = await self._news.look()
+            if said is not None:
+                await self.show_news()
+                if said:
+                    self.place.status.say(self.desk.glyphs.text(said))
 
     async def show_news(self) -> None:
         """Bring the screens that are open up to date, from the lowest; the other places follow when they are shown."""

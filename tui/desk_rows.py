@@ -135,10 +135,9 @@ PROBLEMS = Source(
 
 
 def summarise_worklist(pages: Pages, worklist: Source) -> str:
-    """How many items of each kind there are, with queries as they stand now."""
+    """How many items of each kind there are; counted in the list that is shown, not by another run of its query."""
     rows = pages.query(
-        f"SELECT what, count(*), count(*) FILTER (late = '!') FROM ({worklist.sql}) GROUP BY what ORDER BY what",
-        dict(worklist.parameters),
+        f"SELECT what, count(*), count(*) FILTER (late = '!') FROM {pages.list_table(worklist)} GROUP BY what ORDER BY what"
     )
     late = sum(count for _, _, count in rows)
     return f"{late:,} overdue; " + ", ".join(f"{count:,} {what}" for what, count, _ in rows)

@@ -170,6 +170,11 @@ class Pages:
             )
             return PagedRows(self, rows, self._order_table(rows, condition, wish))
 
+    def list_table(self, source: Source) -> str:
+        """Name of the table in which the rows of a list stand until it is renewed or the release is closed."""
+        with self._lists_lock:
+            return self._materialised(source)
+
     def renew(self, source: Source) -> None:
         """Read a list anew when it is opened next: what it is made of has changed."""
         with self._lists_lock:
