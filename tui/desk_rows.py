@@ -136,8 +136,7 @@ PROBLEMS = Source(
 
 def summarise_worklist(pages: Pages, worklist: Source) -> str:
     """How many items of each kind there are; counted in the list that is shown, not by another run of its query."""
-    rows = pages.query(
-        f"SELECT what, count(*), count(*) FILTER (late = '!') FROM {pages.list_table(worklist)} GROUP BY what ORDER BY what"
-    )
+    table = pages.list_table(worklist)
+    rows = pages.query(f"SELECT what, count(*), count(*) FILTER (late = '!') FROM {table} GROUP BY what ORDER BY what")
     late = sum(count for _, _, count in rows)
     return f"{late:,} overdue; " + ", ".join(f"{count:,} {what}" for what, count, _ in rows)
