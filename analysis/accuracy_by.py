@@ -71,7 +71,7 @@ def _lines(
 ) -> Iterator[tuple[dict[str, str | None], str, pl.DataFrame]]:
     """(key, arm, one row per subject) in fixed order: keys sorted, arms as laid out, subjects by name."""
     totals = [pl.col(name).sum() for name in cells.columns if name not in CELL_KEYS]
-    groups = view.layout.groups(members)
+    groups = [(arm, pl.Series(people, dtype=pl.String).implode()) for arm, people in view.layout.groups(members)]
     summed = (
         cells.sort(CELL_KEYS, nulls_last=True)
         .group_by([*keys, "subject_id"], maintain_order=True)

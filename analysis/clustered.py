@@ -207,11 +207,13 @@ def cluster_bootstrap(
     if len(top) < 2:
         return Interval(estimate, None, None, level, "cluster_bootstrap")
     generator = np.random.Generator(np.random.PCG64(seed))
-    ratios = np.empty(resamples)
-    # One resample at a time: all at once would hold resamples x clusters indices in memory.
-    for i in range(resamples):
-        draw = generator.integers(0, len(top), len(top))
-        total = bottom[draw].sum()
-        ratios[i] = top[draw].sum() / total if total != 0.0 else math.nan
+    # The same draws as one resample after the other, in blocks that stay in the cache.
+    block = max(1, 100_000 // len(top))
+    ratios = np.full(resamples, math.nan)
+    for first in range(0, resamples, block):
+        part = ratios[first : first + block]
+        draws = generator.integers(0, len(top), (len(part), len(top)))
+        totals = bottom[draws].sum(axis=1)
+        np.divide(top[draws].sum(axis=1), totals, out=part, where=totals != 0.0)
     lower, upper = np.nanquantile(ratios, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Interval(estimate, float(lower), float(upper), level, "cluster_bootstrap")

@@ -84,6 +84,11 @@ def k_one_sided_natrella(n: int, share: float, confidence: float) -> float | Non
 
 
 @cache
+def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(160)
+
+
+@cache
 def k_two_sided(n: int, share: float, confidence: float) -> float | None:
     """Exact two-sided factor k of mean ± k s.
 
@@ -96,7 +101,7 @@ def k_two_sided(n: int, share: float, confidence: float) -> float | None:
     """
     if _check(n, share, confidence) < 2:
         return None
-    nodes, weights = np.polynomial.legendre.leggauss(160)
+    nodes, weights = _gauss_legendre()
     z = 4.0 * (nodes + 1.0)  # (0, 8): beyond 8 the normal density adds nothing
     density = weights * 4.0 * 2.0 * np.exp(-z * z / 2.0) / math.sqrt(2.0 * math.pi)
     r_squared = chndtrix(share, 1.0, z * z / n)

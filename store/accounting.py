@@ -6,6 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from store.python_rows import insert_rows
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -109,8 +111,7 @@ def _create_shared_file(con: duckdb.DuckDBPyConnection, received: Received) -> b
         if found.get(source_id, 0) < read:
             raise ValueError(f"source {source_id}: {read} rows were read and {found.get(source_id, 0)} arrived")
     shared = [source_id for source_id, n in found.items() if n > received.rows_read[source_id]]
-    if shared:
-        con.executemany("INSERT INTO shared_file VALUES (?)", [(source_id,) for source_id in shared])
+    insert_rows(con, "shared_file", [(source_id,) for source_id in shared])
     return bool(shared)
 
 

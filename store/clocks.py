@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from store.clock_epochs import ClockChange, ClockReading, derive_clock_epochs
 from store.corrections import correct_clocks
+from store.python_rows import insert_rows
 from store.timed_tables import FIRST_YEAR, LOST, TIMED, TimedTable
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def create_clock_epochs(con: duckdb.DuckDBPyConnection, received: Received) -> N
             changes.get(device_id, []), zoneinfo.ZoneInfo(zone), readings.get(device_id, []), first_local
         ):
             rows.append((device_id, zone, *astuple(epoch)))
-    if rows:
-        marks = ", ".join("?" for _ in rows[0])
-        con.executemany(f"INSERT INTO device_clock VALUES ({marks})", sorted(rows, key=lambda row: row[:3]))
+    insert_rows(con, "device_clock", sorted(rows, key=lambda row: row[:3]))
 
 
 def _stated(
@@ -241,7 +240,7 @@ def _create_zone_spans(con: duckdb.DuckDBPyConnection) -> None:
         return
     zones = [row[0] for row in con.execute("SELECT DISTINCT time_zone FROM device_clock ORDER BY 1").fetchall()]
     con.execute("CREATE TEMP TABLE zone_span (time_zone VARCHAR, from_utc TIMESTAMP, offset_min INTEGER)")
-    con.executemany("INSERT INTO zone_span VALUES (?, ?, ?)", [row for zone in zones for row in _spans(zone)])
+    insert_rows(con, "zone_span", [row for zone in zones for row in _spans(zone)])
 
 
 def _spans(zone: str) -> list[tuple[str, dt.datetime, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from store.python_rows import insert_rows
 from store.row_decisions import CLOCK, CORRECT, EXCLUDE, PROBLEM_SQL, REJECT, WORDS, Decision, decision_rows
 from store.schema import text_literal
 from store.timed_tables import LOST, TIMED
@@ -131,8 +132,6 @@ def _seconds(decision: Decision) -> int:
 
 def insert_decisions(con: duckdb.DuckDBPyConnection, decisions: Iterable[Decision]) -> None:
     """Fill table quarantine_decision, and say on rows in quarantine that they were rejected or excluded."""
-    from store.release_tables import insert_rows
-
     made = list(decisions)
     insert_rows(con, "quarantine_decision", decision_rows(made))
     for decision in made:

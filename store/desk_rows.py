@@ -9,8 +9,8 @@ from store.checks import insert_findings
 from store.deviations import Deviation, proposed_id, read_deviations
 from store.device_actions import movement_rows
 from store.errors import UsageProblem
+from store.python_rows import insert_rows
 from store.queries import Due, Query, fold_queries
-from store.release_tables import insert_rows
 from store.safety_reports import ASSUMED, AWARE, RECORDED, SUBMIT, due_at, recorded_times, report_record
 from store.unblindings import unblinding_rows
 from store.withdrawals import withdrawal_rows

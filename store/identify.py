@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from store.corrections import corrected_time
 from store.device_actions import Assignment, apply_returns
+from store.python_rows import insert_rows
 from store.timed_tables import LOST, TIMED
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         "CREATE OR REPLACE TEMP TABLE coordinator_assignment "
         "(device_id VARCHAR, subject_id VARCHAR, start_date DATE, end_date DATE)"
     )
-    if facts.assignments:
-        con.executemany(
-            "INSERT INTO coordinator_assignment VALUES (?, ?, ?, ?)",
-            [(entry.device_id, entry.subject_id, entry.start_date, entry.end_date) for entry in facts.assignments],
-        )
+    insert_rows(
+        con,
+        "coordinator_assignment",
+        [(entry.device_id, entry.subject_id, entry.start_date, entry.end_date) for entry in facts.assignments],
+    )
     stated = [
         received.tables[name]
         for name in STATED_IN
@@ -80,11 +81,7 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
             "AND subject_id IN (SELECT subject_id FROM subject) GROUP BY ALL"
         )
     con.execute("CREATE OR REPLACE TEMP TABLE device_class_map (type VARCHAR, class VARCHAR)")
-    if protocol.device:
-        con.executemany(
-            "INSERT INTO device_class_map VALUES (?, ?)",
-            [(entry.type.upper(), entry.class_) for entry in protocol.device],
-        )
+    insert_rows(con, "device_class_map", [(entry.type.upper(), entry.class_) for entry in protocol.device])
     con.execute(
         """
         INSERT INTO device

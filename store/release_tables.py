@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from store.python_rows import insert_rows
 from store.tables_study import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -139,12 +140,3 @@ def insert_build_info(con: duckdb.DuckDBPyConnection, inputs: BuildInputs) -> No
             )
         ],
     )
-
-
-def insert_rows(con: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
-    if not rows:
-        return
-    marks = ", ".join("?" for _ in rows[0])
-    con.execute("BEGIN")
-    con.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-    con.execute("COMMIT")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from store.hub_copies import resolve_hub_copies
+from store.python_rows import insert_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,8 +32,7 @@ def create_file_rank(con: duckdb.DuckDBPyConnection, facts: tuple[SourceFact, ..
         (fact.source_id, rank, fact.dataset, fact.mode == "snapshot", newest[fact.format, fact.dataset], fact.format)
         for rank, fact in enumerate(ordered)
     ]
-    if rows:
-        con.executemany("INSERT INTO file_rank VALUES (?, ?, ?, ?, ?, ?)", rows)
+    insert_rows(con, "file_rank", rows)
 
 
 def resolve_table(con: duckdb.DuckDBPyConnection, received: ReceivedTable) -> None:
