@@ -184,24 +184,20 @@ def _persistence(out: ResultRows, people: list[SubjectDays], stopped: set[str]) 
 
 def _weeks(out: ResultRows, people: list[SubjectDays]) -> None:
     """Of the days of persistent subjects with doses due, the share on which all were taken, by week of treatment."""
-    taken: dict[int, int] = {}
-    days: dict[int, int] = {}
-    holders: dict[int, int] = {}
+    weeks = 2 + max(int(one.day[-1] - one.day[0]) // 7 for one in people)
+    taken, days, holders = (np.zeros(weeks, dtype=np.int64) for _ in range(3))
     for one in people:
         dosed = one.day[np.flatnonzero(one.doses)]
         rows = (one.day >= dosed[0]) & (one.day <= dosed[-1]) & (one.due > 0) & (one.unmonitored == 0)
         week = (one.day[rows] - dosed[0]) // 7 + 1
-        enough = one.doses[rows] >= one.due[rows]
-        for number, n, x in zip(
-            *np.unique(week, return_counts=True), np.bincount(week, weights=enough)[np.unique(week)], strict=True
-        ):
-            days[int(number)] = days.get(int(number), 0) + int(n)
-            taken[int(number)] = taken.get(int(number), 0) + int(x)
-            holders[int(number)] = holders.get(int(number), 0) + 1
-    for number in sorted(days):
+        own = np.bincount(week, minlength=weeks)
+        days += own
+        holders += own > 0
+        taken += np.bincount(week[one.doses[rows] >= one.due[rows]], minlength=weeks)
+    for number in np.flatnonzero(days).tolist():
         out.share(
-            "implementation_by_week", taken[number], days[number], by="week", by_value=str(number),
-            subjects=holders[number],
+            "implementation_by_week", int(taken[number]), int(days[number]), by="week", by_value=str(number),
+            subjects=int(holders[number]),
             method="monitored days, first to last dose, with at least the doses due / such days with doses due",
         )  # fmt: skip
 

@@ -30,6 +30,8 @@ class BuiltInCheck:
 _DOSE = "'dose_event/' || d.subject_id || '/' || strftime(start_local, '%Y-%m-%dT%H:%M:%S')"
 """A dose by subject and time: its file and line would give an arm away where a file holds one arm."""
 
+_TO_THE_SECOND = "exclude_reason IS NULL AND start_precision = 'second' AND delivered_amount > 0"
+
 BUILT_IN: tuple[BuiltInCheck, ...] = (
     BuiltInCheck(
         "DOSE_ABOVE_LIMIT",
@@ -97,9 +99,15 @@ BUILT_IN: tuple[BuiltInCheck, ...] = (
         "DUPLICATE_DOSE",
         "medium",
         "Two doses of the same amount stand at the same second in different files. Was it given once or twice?",
-        """SELECT subject_id, 'dose/' || drug || '/' || start_local AS record, 'start_local' AS field,
+        # Moments in several files first, and those of subjects in several files only: counting the distinct files of
+        # every dose took 11 s of 7,000,000 doses, this 0.7 s, or 2.6 s where every subject is in several files.
+        f"""WITH moment AS (
+            SELECT subject_id, start_local FROM dose_event WHERE {_TO_THE_SECOND} AND subject_id IN (
+                SELECT subject_id FROM dose_event GROUP BY subject_id HAVING min(source_id) <> max(source_id))
+            GROUP BY subject_id, start_local HAVING min(source_id) <> max(source_id))
+        SELECT subject_id, 'dose/' || drug || '/' || start_local AS record, 'start_local' AS field,
             count(*) || ' rows' AS detail, CAST(NULL AS VARCHAR) AS source_id
-        FROM dose_event WHERE exclude_reason IS NULL AND start_precision = 'second' AND delivered_amount > 0
+        FROM dose_event SEMI JOIN moment USING (subject_id, start_local) WHERE {_TO_THE_SECOND}
         GROUP BY subject_id, drug, channel, kind, start_local, delivered_amount
         HAVING count(DISTINCT source_id) > 1 AND count(DISTINCT device_id) <> count(*)""",
     ),
