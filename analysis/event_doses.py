@@ -23,6 +23,11 @@ from analysis.teae import Event, times_at_risk
 ALARM_DAYS = 7
 """Alarms are looked for in the onset's day and this many days before it."""
 
+PART_ROWS = 500_000
+"""Doses whose amounts are held as floats at a time."""
+
+_NO_ERRORS = (np.zeros(0), np.zeros(0, dtype=np.int32))
+
 ERROR_DAYS = 2
 """A dose error exposes its own day and the next one."""
 
@@ -53,6 +58,9 @@ class _Log:
     """Given doses as arrays, in subject and time order, with the first row and the row after the last of subjects."""
 
     log: DoseLog
+    """All entries: a copy of the given ones alone would be the largest thing an analysis holds."""
+    rows: Int64
+    """Row in ``log`` of each given dose."""
     start: Int64
     error: Floats
     pair: Int32
@@ -70,6 +78,8 @@ def derive_event_doses(view: StudyView) -> pl.DataFrame:
     events = view.frames("adverse_event_derived", ["subject_id", "event_seq", "start_date"])
     stated = view.frames("adverse_event", ["subject_id", "event_seq", "start_text"])
     events = events.join(stated, on=["subject_id", "event_seq"], how="left").sort("subject_id", "event_seq")
+    if not events.height:
+        return pl.DataFrame(schema=EVENT_DOSE_TYPES)
     doses = _log(view)
     alarms = _alarms(view, doses)
     onsets = [
@@ -119,18 +129,16 @@ def _us(at: dt.datetime) -> int:
 
 
 def _log(view: StudyView) -> _Log:
-    whole = view.log
-    rows = np.flatnonzero(whole.given)
-    log = whole if rows.size == whole.height else DoseLog(
-        whole.events[rows], whole.given[rows], whole.schedulable[rows], whole.date_only[rows], whole.cancelled[rows]
-    )  # fmt: skip
-    subject = codes(log.events["subject_id"])
+    log = view.log
+    rows = np.flatnonzero(log.given)
+    subject = codes(log.events["subject_id"])[rows]
     names = categories(log.events["subject_id"])
     starts = np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]]) if subject.size else np.zeros(0, np.int64)
     ends = np.r_[starts[1:], subject.size][: starts.size]
     bounds = {names[subject[a]]: (int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
-    error, pair = dose_errors(log)
-    return _Log(log, micros(log.events["start_local"]), error, pair, bounds)
+    parts = [dose_errors(log.part(slice(at, at + PART_ROWS))) for at in range(0, log.height, PART_ROWS)]
+    error, pair = (np.concatenate(values)[rows] for values in zip(*parts, strict=True)) if parts else _NO_ERRORS
+    return _Log(log, rows, micros(log.events["start_local"])[rows], error, pair, bounds)
 
 
 def dose_errors(log: DoseLog) -> tuple[Floats, Int32]:
@@ -159,7 +167,8 @@ def _last_dose(doses: _Log, subject: str, onset: tuple[dt.datetime, bool] | None
 
 def _facts(view: StudyView, doses: _Log, devices: dict[str, dict[str, Any]], row: int) -> dict[str, Any]:
     """Columns of one dose; firmware and lot as the dose states them, else its device."""
-    one = doses.log.part(slice(row, row + 1))
+    at = int(doses.rows[row])
+    one = doses.log.part(slice(at, at + 1))
     events = one.events
     error = float(doses.error[row])
     device = devices.get(_text(events, "device_id") or "", {})
@@ -190,8 +199,9 @@ def _alarms(view: StudyView, doses: _Log) -> dict[str, Int64]:
     told = view.frames("device_event", ["subject_id", "event", "start_local"]).filter(
         pl.col("event").str.to_lowercase().is_in(ALARM_EVENTS) & pl.col("subject_id").is_not_null()
     )
-    own = doses.log.events.select(pl.col("subject_id").cast(pl.String), "start_local").filter(
-        pl.Series(alarm_on_dose(doses.log))
+    alarmed = np.flatnonzero(doses.log.given & alarm_on_dose(doses.log))
+    own = doses.log.events.select("subject_id", "start_local")[alarmed].with_columns(
+        pl.col("subject_id").cast(pl.String)
     )
     both = pl.concat([told.select("subject_id", pl.col("start_local").cast(pl.Datetime("us"))),
                       own.with_columns(pl.col("start_local").cast(pl.Datetime("us")))])  # fmt: skip
@@ -219,7 +229,7 @@ def compute_event_doses(out: ResultRows, view: StudyView, events: list[Event], m
     """
     at_risk = times_at_risk(view, members)
     doses = _log(view)
-    if not at_risk or not doses.log.height or bool(np.isnan(doses.error).all()):
+    if not at_risk or not doses.rows.size or bool(np.isnan(doses.error).all()):
         return
     limit = view.protocol.accuracy.conformity_pct
     words = (f"within {limit:g} %", f"beyond {limit:g} %", "no comparable dose")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from store.corrections import corrected_time
 from store.device_actions import Assignment, apply_returns
 from store.python_rows import insert_rows
+from store.tables_subject import START_UNKNOWN
 from store.timed_tables import LOST, TIMED
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ def create_devices(con: duckdb.DuckDBPyConnection, protocol: Protocol, received:
         """
     )
     con.execute(
-        """
+        f"""
         INSERT INTO device_assignment
-        SELECT device_id, subject_id, coalesce(start_date, DATE '1900-01-01'), end_date, 'enrolment'
+        SELECT device_id, subject_id, coalesce(start_date, {START_UNKNOWN}), end_date, 'enrolment'
         FROM device_assignment_recorded
         UNION ALL
         SELECT device_id, subject_id, start_date, end_date, 'coordinator' FROM coordinator_assignment

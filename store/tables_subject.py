@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from store.schema import Column, Table, received
 
+START_UNKNOWN = "DATE '1900-01-01'"
+"""First day of an assignment whose start enrolment does not state: it held for every dose before its end."""
+
 SUBJECT_ID = Column("subject_id", "VARCHAR", "Subject identifier as the trial gives it (SDTM USUBJID)", required=True)
 
 SUBJECT = received(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.tables_subject import START_UNKNOWN
 from store.views import View, amount, date, flag, number, text
 
 _TOTALLED = """(
@@ -83,12 +84,12 @@ DEVICE_HISTORY = View(
     "device_id, property, first_date NULLS FIRST, value, basis",
 )
 
-ACCOUNTED = """(
+ACCOUNTED = f"""(
     WITH moved AS (
         SELECT device_id, action, movement_date AS day, site_id, subject_id FROM device_movement
         UNION ALL SELECT device_id, lower(action), action_date, NULL, subject_id FROM accountability
         WHERE device_id IS NOT NULL
-        UNION ALL SELECT device_id, 'assigned', nullif(start_date, DATE '1900-01-01'), NULL, subject_id
+        UNION ALL SELECT device_id, 'assigned', nullif(start_date, {START_UNKNOWN}), NULL, subject_id
         FROM device_assignment WHERE basis <> 'stated_in_data'
         UNION ALL SELECT device_id, 'returned', end_date, NULL, subject_id FROM device_assignment
         WHERE basis <> 'stated_in_data' AND end_date IS NOT NULL

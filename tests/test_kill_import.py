@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("kill_import")
 
 STEPS = ("archived", "parsed", "built", *PUBLISH_STEPS)
 COMMITTED = STEPS[STEPS.index("committed") :]
-KILLS = 8
+KILLS = 5
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,14 @@ def test_killed_at_a_step(importers: Children, begun: Begun, tmp_path: Path, ste
     check_recovered(study, begun)
 
 
-@pytest.mark.parametrize("step", ["archived", "built", "ledger_written", "committed", "switched"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "ledger_written",
+        "committed",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("archived", "built", "switched")),
+    ],
+)
 def test_a_blinded_import_killed_at_a_step(importers: Children, blinded: Begun, tmp_path: Path, step: str) -> None:
     study = copy_study(blinded.study, tmp_path / "study")
     child = importers.begin(study.root, blinded.files, kill_at=step)

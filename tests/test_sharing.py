@@ -33,7 +33,8 @@ def people() -> Iterator[list[User]]:
         yield made
 
 
-@pytest.fixture(params=[0o022, 0o027, 0o077], ids=["022", "027", "077"])
+# The ends of what sites use; the one between them is among the slow tests.
+@pytest.fixture(params=[0o022, pytest.param(0o027, marks=pytest.mark.slow), 0o077], ids=["022", "027", "077"])
 def umask(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 

@@ -139,4 +139,5 @@ def summarise_worklist(pages: Pages, worklist: Source) -> str:
     table = pages.list_table(worklist)
     rows = pages.query(f"SELECT what, count(*), count(*) FILTER (late = '!') FROM {table} GROUP BY what ORDER BY what")
     late = sum(count for _, _, count in rows)
-    return f"{late:,} overdue; " + ", ".join(f"{count:,} {what}" for what, count, _ in rows)
+    kinds = ", ".join(f"{count:,} {what}" for what, count, _ in rows)
+    return f"{late:,} overdue; {kinds}" if rows else "nothing waits"

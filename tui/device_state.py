@@ -90,13 +90,14 @@ def loss(study: Study, device: str, day: str, reason: str) -> tuple[Entry, Told,
 def device_state(study: Study, device: str) -> tuple[list[Assignment], set[str], list[dict[str, Any]]]:
     """Assignments of a device by enrolment and ledger, also pending ones; the study's subjects; rows that wait."""
     from store.device_actions import Assignment, apply_returns, read_assignments
+    from store.tables_subject import START_UNKNOWN
     from tui.reading import open_release
 
     with open_release(study) as reader:
         stored = [
             Assignment(*row)
             for row in reader.rows(
-                "SELECT device_id, coalesce(start_date, DATE '1900-01-01'), subject_id, end_date "
+                f"SELECT device_id, coalesce(start_date, {START_UNKNOWN}), subject_id, end_date "
                 "FROM device_assignment_recorded WHERE device_id = ?",
                 [device],
             )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from store.tables_subject import START_UNKNOWN
 from tui.adherence_chart import chart_lines
 from tui.cells import describe
 from tui.glyphs import Glyphs
@@ -232,7 +233,8 @@ def _write_events(writer: _Writer, pages: Pages, subject: str) -> int:
 
 def _write_devices(writer: _Writer, pages: Pages, subject: str) -> int:
     rows = pages.query(
-        "SELECT a.device_id, d.device_class::VARCHAR, d.device_type, d.serial, d.firmware, a.start_date, a.end_date "
+        "SELECT a.device_id, d.device_class::VARCHAR, d.device_type, d.serial, d.firmware, "
+        f"nullif(a.start_date, {START_UNKNOWN}), a.end_date "
         "FROM device_assignment a LEFT JOIN device d USING (device_id) WHERE a.subject_id = ? "
         "ORDER BY a.start_date, a.device_id",
         [subject],
@@ -245,7 +247,7 @@ def _write_devices(writer: _Writer, pages: Pages, subject: str) -> int:
             f"serial {serial}" if serial and serial != device else "",
             f"firmware {firmware}" if firmware else "",
         )
-        writer.write("", f"{start} to {describe(end) or 'now'}")
+        writer.write("", f"{describe(start) or 'start not stated'} to {describe(end) or 'now'}")
     reported = pages.query("SELECT count(*) FROM device_event WHERE subject_id = ?", [subject])[0][0]
     return len(rows) + int(reported)
 

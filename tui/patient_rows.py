@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.tables_subject import START_UNKNOWN
 from tui.filters import Field
 from tui.pages import Source
 
@@ -206,7 +207,8 @@ def devices_of(subject: str) -> Source:
     """Devices the subject had, then what they reported, by time."""
     return Source(
         f"""
-        SELECT a.start_date::TIMESTAMP AS start, a.end_date::TIMESTAMP AS until, a.device_id AS device,
+        SELECT nullif(a.start_date, {START_UNKNOWN})::TIMESTAMP AS start, a.end_date::TIMESTAMP AS until,
+               a.device_id AS device,
                concat('assigned (', replace(replace(a.basis::VARCHAR, 'stated_', ''), '_', ' '), ')') AS what,
                NULL::VARCHAR AS file, NULL::BIGINT AS line, NULL::VARCHAR AS source_id, 'device' AS kept_in, 0 AS rank
         FROM device_assignment a WHERE a.subject_id = $subject
