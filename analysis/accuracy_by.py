@@ -238,12 +238,14 @@ def inclusion_counts(view: StudyView) -> pl.DataFrame:
         "unmatched_delivery": given & delivered & ~programmed,
         "delivery_unknown": given & programmed & ~delivered,
     }
-    frame = events.select(pl.col("subject_id").cast(pl.String), pl.col("drug").cast(pl.String))
-    frame = frame.with_columns(series.alias(name) for name, series in flags.items())
-    return (
-        frame.group_by("subject_id", "drug")
+    # Grouped by what the log holds, a number for each name: as text the names alone were 200 MB of 7,000,000 entries.
+    counted = (
+        events.select("subject_id", "drug", *(series.alias(name) for name, series in flags.items()))
+        .group_by("subject_id", "drug")
         .agg(pl.len().cast(pl.Int64).alias("entries"), *(pl.col(name).sum().cast(pl.Int64) for name in flags))
-        .sort("subject_id", "drug", nulls_last=True)
+    )
+    return counted.with_columns(pl.col("subject_id", "drug").cast(pl.String)).sort(
+        "subject_id", "drug", nulls_last=True
     )
 
 
