@@ -43,6 +43,16 @@ def test_a_query_is_answered_with_a_standard_answer_in_three_keys(study: Study) 
     assert [row.new_value["text"] for row in answered] == ["Checked against the source: correct as recorded"]
 
 
+def test_a_patient_names_the_queries_to_answer_apart_from_their_text(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = [line.split() for line in await driver.press("2", "home", "enter")]
+        assert ["To", "answer", "1", "open", "query"] in lines
+        asked = query(trial_file(study), "SELECT query_id FROM query WHERE subject_id = 'S1'")
+        assert [line[1] for line in lines if line[:1] == ["!"]] == [name for (name,) in asked]
+
+    drive(study, script)
+
+
 def test_an_answer_is_typed_closed_and_reopened(study: Study) -> None:
     async def script(driver: Driver) -> None:
         await driver.press("3", "a")

@@ -204,9 +204,9 @@ def _write_queries(writer: _Writer, pages: Pages, subject: str) -> int:
     )
     waiting = [row for row in rows if row[3]]
     if waiting:
-        writer.write("Needs attention", f"{len(waiting)} open quer{'ies' if waiting[1:] else 'y'}", heading=True)
+        writer.write("To answer", f"{len(waiting)} open quer{'ies' if waiting[1:] else 'y'}", heading=True)
         for name, text, due, _ in waiting[:EVENTS_LISTED]:
-            writer.write(f" {writer.glyphs.attention} {name}", text, f"due {due}" if due else "")
+            writer.write(f"{writer.glyphs.attention} {name}", text, f"due {due}" if due else "")
         if len(waiting) > EVENTS_LISTED:
             writer.write("", f"and {len(waiting) - EVENTS_LISTED} more in the tab Queries")
         writer.gap()
