@@ -107,7 +107,8 @@ class Pages:
 
     def __init__(self, release: Path) -> None:
         self.file = release
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pages")
+        # One: keys and looks for news wait for each other anyway, and each thread keeps memory of its own.
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
         self._names = iter(range(1, 1_000_000_000))
