@@ -184,6 +184,7 @@ def _persistence(out: ResultRows, people: list[SubjectDays], stopped: set[str]) 
 
 def _weeks(out: ResultRows, people: list[SubjectDays]) -> None:
     """Of the days of persistent subjects with doses due, the share on which all were taken, by week of treatment."""
+    # Days ascend, and weeks count from 1: a place for each week up to the one in which the longest course ends.
     weeks = 2 + max(int(one.day[-1] - one.day[0]) // 7 for one in people)
     taken, days, holders = (np.zeros(weeks, dtype=np.int64) for _ in range(3))
     for one in people:

@@ -24,7 +24,7 @@ from analysis.frames import Frames
 from store.protocol import Protocol
 
 PART_ROWS = 500_000
-"""Rows of dose_match counted at a time when the whole table is given."""
+"""Rows of dose_match or of the dose log counted at a time where the whole of it is given."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ import polars as pl
 
 from analysis.arms import StudyView
 from analysis.dose_cells import MARGIN, Floats
+from analysis.dose_counts import PART_ROWS
 from analysis.dose_log import DAY_US, DoseLog, Int32, Int64, Mask, among, categories, codes, day_number, micros
 from analysis.dose_pairs import ADMISSIBLE_BASES
 from analysis.dose_traits import ALARM_EVENTS, alarm_on_dose
@@ -22,11 +23,6 @@ from analysis.teae import Event, times_at_risk
 
 ALARM_DAYS = 7
 """Alarms are looked for in the onset's day and this many days before it."""
-
-PART_ROWS = 500_000
-"""Doses whose amounts are held as floats at a time."""
-
-_NO_ERRORS = (np.zeros(0), np.zeros(0, dtype=np.int32))
 
 ERROR_DAYS = 2
 """A dose error exposes its own day and the next one."""
@@ -136,8 +132,9 @@ def _log(view: StudyView) -> _Log:
     starts = np.flatnonzero(np.r_[True, subject[1:] != subject[:-1]]) if subject.size else np.zeros(0, np.int64)
     ends = np.r_[starts[1:], subject.size][: starts.size]
     bounds = {names[subject[a]]: (int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
-    parts = [dose_errors(log.part(slice(at, at + PART_ROWS))) for at in range(0, log.height, PART_ROWS)]
-    error, pair = (np.concatenate(values)[rows] for values in zip(*parts, strict=True)) if parts else _NO_ERRORS
+    # In parts, so that the amounts are held as floats of one part at a time; an empty log is one empty part.
+    parts = [dose_errors(log.part(slice(at, at + PART_ROWS))) for at in range(0, max(log.height, 1), PART_ROWS)]
+    error, pair = (np.concatenate(values)[rows] for values in zip(*parts, strict=True))
     return _Log(log, rows, micros(log.events["start_local"])[rows], error, pair, bounds)
 
 
@@ -228,8 +225,10 @@ def compute_event_doses(out: ResultRows, view: StudyView, events: list[Event], m
     interval allows for events that cluster in subjects.
     """
     at_risk = times_at_risk(view, members)
+    if not at_risk:
+        return
     doses = _log(view)
-    if not at_risk or not doses.rows.size or bool(np.isnan(doses.error).all()):
+    if bool(np.isnan(doses.error).all()):
         return
     limit = view.protocol.accuracy.conformity_pct
     words = (f"within {limit:g} %", f"beyond {limit:g} %", "no comparable dose")

@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from importers.cells import Check
+from importers.layout_parts import Layout, Output
 from importers.mapping import Reading, RowPlan, require_units
-from importers.open_layouts import DEVICE_LAYOUTS, Layout, Output
+from importers.open_layouts import DEVICE_LAYOUTS
 from importers.open_lists import LIST_LAYOUTS
 from importers.staging import StagedFile
 from importers.tabular import Tables, TabularImporter, frame_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importers.open_layouts import (
+from importers.layout_parts import (
     CHANNEL,
     DEVICE,
     DEVICE_NEEDED,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("kill_import")
 
 STEPS = ("archived", "parsed", "built", *PUBLISH_STEPS)
 COMMITTED = STEPS[STEPS.index("committed") :]
-KILLS = 5
+KILLS = 8
 
 
 @dataclass(frozen=True)

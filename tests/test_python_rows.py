@@ -1,4 +1,4 @@
-"""Rows made in Python reach their table as they are: types, missing values, lists, and thousands of them at once."""
+"""Rows made in Python reach their table as they are: types, missing values, lists."""
 
 from __future__ import annotations
 

@@ -87,6 +87,17 @@ def test_a_newer_release_is_taken_up_on_every_place_without_losing_it(study: Stu
     drive(study, script)
 
 
+def test_two_looks_at_once_open_the_newer_release_once(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        again = shutil.copytree(trial_file(study).parent, study.releases_dir / "2")
+        study.current_link.unlink()
+        study.current_link.symlink_to(again)
+        await asyncio.gather(driver.app.look_for_news(), driver.app.look_for_news())
+        assert len(driver.app.desk.left) == 1  # the release that was open before
+
+    drive(study, script)
+
+
 def test_text_being_typed_outlives_a_release_and_lands_on_its_query(study: Study) -> None:
     async def script(driver: Driver) -> None:
         name = under_cursor(await driver.press("3", "end")).split()[0]

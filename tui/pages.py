@@ -172,7 +172,10 @@ class Pages:
             return PagedRows(self, rows, self._order_table(rows, condition, wish))
 
     def list_table(self, source: Source) -> str:
-        """Name of the table in which the rows of a list stand until it is renewed or the release is closed."""
+        """Name of the table that holds the rows of a list, for a query that follows at once.
+
+        It is made where it is not there; another list, or `renew`, may drop it later.
+        """
         with self._lists_lock:
             return self._materialised(source)
 

@@ -9,7 +9,7 @@ import typer
 from tui.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from importers.open_layouts import Layout
+    from importers.layout_parts import Layout
 
 
 def layouts(
