@@ -194,7 +194,12 @@ DEVICE_ASSIGNMENT = Table(
     (
         Column("device_id", "VARCHAR", "Device", required=True),
         SUBJECT_ID,
-        Column("start_date", "DATE", "First day; 1900-01-01 where enrolment does not state it", required=True),
+        Column(
+            "start_date",
+            "DATE",
+            "First day; 1900-01-01 where none is stated: from the start of the study",
+            required=True,
+        ),
         Column("end_date", "DATE", "Last day; NULL when open"),
         Column("basis", "assignment_basis", "Where the assignment comes from", required=True),
     ),

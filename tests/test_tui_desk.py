@@ -10,6 +10,7 @@ from studies import query, trial_file
 from tui_driver import Driver
 
 from store.study import Study
+from tui.cli import run
 from tui.query_state import record_step
 
 pytestmark = pytest.mark.xdist_group("tui_desk")
@@ -49,6 +50,20 @@ def test_a_patient_names_the_queries_to_answer_apart_from_their_text(study: Stud
         assert ["To", "answer", "1", "open", "query"] in lines
         asked = query(trial_file(study), "SELECT query_id FROM query WHERE subject_id = 'S1'")
         assert [line[1] for line in lines if line[:1] == ["!"]] == [name for (name,) in asked]
+
+    drive(study, script)
+
+
+def test_a_device_whose_first_day_is_not_stated_says_so(study: Study, tmp_path: Path) -> None:
+    listed = tmp_path / "devices.csv"
+    listed.write_text(
+        "device_id,subject_id,assigned_from_date,assigned_to_date\nP7,S1,,\nP8,S2,2026-03-01,2026-03-09\n"
+    )
+    assert run(["import", str(listed), "--study", str(study.root)]) in (0, 3)
+
+    async def script(driver: Driver) -> None:
+        assert any("start of the study to now" in line for line in await driver.press("2", "home", "enter"))
+        assert any("2026-03-01 to 2026-03-09" in line for line in await driver.press("n"))
 
     drive(study, script)
 

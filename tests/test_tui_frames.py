@@ -105,6 +105,8 @@ def test_empty_places_name_the_next_step() -> None:
     async def script(driver: Driver) -> None:
         assert any("dosetrail import" in line for line in driver.lines())
         assert any("holds no result" in line for line in await driver.press("5"))
+        lines = await driver.press("1")
+        assert lines[3].endswith("or row in quarantine.") and lines[-2] == " 0 items: nothing waits"
 
     drive(script, kind="empty")
 

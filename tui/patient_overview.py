@@ -247,7 +247,7 @@ def _write_devices(writer: _Writer, pages: Pages, subject: str) -> int:
             f"serial {serial}" if serial and serial != device else "",
             f"firmware {firmware}" if firmware else "",
         )
-        writer.write("", f"{describe(start) or 'start not stated'} to {describe(end) or 'now'}")
+        writer.write("", f"{describe(start) or 'start of the study'} to {describe(end) or 'now'}")
     reported = pages.query("SELECT count(*) FROM device_event WHERE subject_id = ?", [subject])[0][0]
     return len(rows) + int(reported)
 

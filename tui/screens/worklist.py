@@ -92,7 +92,7 @@ class WorklistScreen(DeskList):
         source = worklist_source(dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0))
         listing = make_listing(
             desk, source, "items", WORK_COLUMNS, "/ what:query site: left<3 subject: or any text",
-            "Nothing waits for you: no query, no report, no silent device, no row in quarantine.",
+            "Nothing waits for you: no query, report, silent device or row in quarantine.",
         )  # fmt: skip
         return replace(listing, summary=summarise_worklist(desk.pages, source)), source
 
