@@ -180,7 +180,7 @@ def test_rows_that_do_not_add_up_are_found(study: Study, tmp_path: Path) -> None
 
     from store.verify import _check_accounting
 
-    shutil.copy(trial_file(study), tmp_path / "changed.duckdb")
+    shutil.copyfile(trial_file(study), tmp_path / "changed.duckdb")  # not its mode: a release is read-only
     with duckdb.connect(str(tmp_path / "changed.duckdb")) as con:
         con.execute("DELETE FROM adverse_event WHERE rowid = 0")
     with duckdb.connect() as con:
