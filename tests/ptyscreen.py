@@ -76,7 +76,8 @@ class PtyScreen:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     @property
     def lines(self) -> list[str]:
@@ -114,6 +115,12 @@ class PtyScreen:
     def kill(self, signal_number: int) -> None:
         """What the terminal's end does to the program: SIGHUP when the line drops."""
         os.kill(self._process.pid, signal_number)
+
+    def hang_up(self, limit_s: float = 20.0) -> int:
+        """Take the terminal away without a signal, as behind `su -c`; wait for the program, return its exit code."""
+        os.close(self._master)
+        self._master = -1
+        return self._process.wait(limit_s)
 
     def finish(self, limit_s: float = 10.0) -> int:
         """Wait for the program to end and return its exit code."""

@@ -153,6 +153,12 @@ def test_a_release_that_cannot_be_read_leaves_the_old_one_on_the_screen(study: S
     drive(study, script)
 
 
+def test_a_terminal_that_is_gone_ends_the_app_though_nobody_sends_a_signal(study: Study) -> None:
+    with PtyScreen(study_command(study)) as app:
+        app.wait_for("items")
+        assert app.hang_up() == -signal.SIGHUP
+
+
 def test_a_draft_survives_a_dropped_connection_and_is_offered_again(study: Study, tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path / "state")}
     with PtyScreen(study_command(study), environ=environ) as app:

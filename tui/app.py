@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -65,6 +67,18 @@ class DosetrailApp(App[None]):
         if self.desk.watch is not None:
             self._news = ReleaseNews(self.desk, self.desk.watch)
             self.set_interval(LOOK_EVERY_S, self.look_for_news)
+        if not self.is_headless:
+            self.set_interval(LOOK_EVERY_S, self.end_without_terminal)
+
+    def end_without_terminal(self) -> None:
+        """End as SIGHUP ends the app, where the terminal went away and nobody passed that signal on.
+
+        `su -c` and the like do not. Reading a terminal that is gone returns at once, so the input thread would keep a
+        processor busy for as long as the machine runs.
+        """
+        if sys.__stdin__ is None or not sys.__stdin__.isatty():
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
 
     async def look_for_news(self) -> None:
         """Take up a newer release, and what others have recorded. Between two keys: a key waits until it is done."""
