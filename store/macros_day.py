@@ -20,11 +20,11 @@ _ENDED = "('screen_failure', 'completed', 'discontinued', 'died')"
 _SILENT = """
     WITH last AS (
         SELECT device_id, max(seen_at) AS last_at FROM (
-            SELECT device_id, max(coalesce(start_utc, start_local)) AS seen_at FROM dose_event GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(start_utc, start_local)) FROM device_event GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(observed_utc, observed_at)) FROM observation GROUP BY device_id
-            UNION ALL SELECT device_id, max(coalesce(start_utc, start_local)) FROM wear_interval GROUP BY device_id
-            UNION ALL SELECT device_id, CAST(max(total_date) AS TIMESTAMP) FROM control_total GROUP BY device_id
+            SELECT device_id, coalesce(start_utc, start_local) AS seen_at FROM dose_event
+            UNION ALL SELECT device_id, coalesce(start_utc, start_local) FROM device_event
+            UNION ALL SELECT device_id, coalesce(observed_utc, observed_at) FROM observation
+            UNION ALL SELECT device_id, coalesce(start_utc, start_local) FROM wear_interval
+            UNION ALL SELECT device_id, CAST(total_date AS TIMESTAMP) FROM control_total
         ) WHERE device_id IS NOT NULL AND seen_at IS NOT NULL GROUP BY device_id
     ), held AS (
         SELECT device_id, max(subject_id) AS subject_id FROM device_assignment

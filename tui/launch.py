@@ -91,7 +91,7 @@ def launch(
 def _run(desk: Desk) -> int:
     from tui.app import DosetrailApp
 
-    app = DosetrailApp(desk, first_place(desk))
+    app = DosetrailApp(desk, desk.pages.run_now(lambda: first_place(desk)))
     app.run(mouse=False)
     if app.failure is not None:
         _report(app.failure)

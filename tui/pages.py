@@ -31,6 +31,9 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 PASSING_LISTS_KEPT = 6
 """Materialised lists of patients held at once; those left first are forgotten first."""
 
+STRETCH = 200_000
+"""Rows put in order at a time where a list is filtered and not sorted."""
+
 TABLES_READ = (
     "subject",
     "site",
@@ -107,7 +110,8 @@ class Pages:
 
     def __init__(self, release: Path) -> None:
         self.file = release
-        # One: keys and looks for news wait for each other anyway, and each thread keeps memory of its own.
+        # One thread, here and in DuckDB below: keys and looks for news wait for each other anyway, and memory that one
+        # thread has freed is not used again by another. A filter over a million rows takes 0.3 s instead of 0.2.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
         self._local = threading.local()
         self._cursors: list[duckdb.DuckDBPyConnection] = []
@@ -118,7 +122,7 @@ class Pages:
         try:
             self._connection = duckdb.connect(
                 ":memory:",
-                config={"autoinstall_known_extensions": False, "autoload_known_extensions": False},
+                config={"autoinstall_known_extensions": False, "autoload_known_extensions": False, "threads": 1},
             )
             path = str(release).replace("'", "''")
             self._connection.execute(f"ATTACH '{path}' AS release (READ_ONLY)")
@@ -159,6 +163,10 @@ class Pages:
     async def run(self, job: Callable[[], T]) -> T:
         """Do `job` on a thread, so that the screen stays alive; the keys typed meanwhile wait their turn."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+
+    def run_now(self, job: Callable[[], T]) -> T:
+        """Do `job` on the same thread before there is a screen to keep alive."""
+        return self._threads.submit(job).result()
 
     def open_list(self, source: Source, wish: Wish) -> PagedRows:
         """The rows of `source` as wished. Raises FilterProblem for a filter that cannot be understood."""
@@ -222,12 +230,23 @@ class Pages:
     def _order_table(self, rows: str, condition: Condition, wish: Wish) -> str | None:
         if not condition.sql and not wish.sort:
             return None
-        where = f"WHERE {condition.sql}" if condition.sql else ""
+        where = f"WHERE ({condition.sql})" if condition.sql else ""
         order = f"order_{next(self._names)}"
-        by = f'"{wish.sort}" {"DESC" if wish.descending else "ASC"} NULLS LAST, row_id' if wish.sort else "row_id"
-        self._execute(
-            f"CREATE TABLE {order} AS SELECT row_id FROM {rows} {where} ORDER BY {by}", list(condition.parameters)
-        )
+        parameters = list(condition.parameters)
+        if wish.sort:
+            by = f'"{wish.sort}" {"DESC" if wish.descending else "ASC"} NULLS LAST, row_id'
+            self._execute(f"CREATE TABLE {order} AS SELECT row_id FROM {rows} {where} ORDER BY {by}", parameters)
+            return order
+        # Stretch by stretch: most rows of a million may match the first letter typed, and sorting them all at once
+        # takes 40 MB.
+        self.query(f"CREATE TABLE {order} (row_id BIGINT)")
+        end = self.query(f"SELECT coalesce(max(row_id) + 1, 0) FROM {rows}")[0][0]
+        for first in range(0, end, STRETCH):
+            self._execute(
+                f"INSERT INTO {order} SELECT row_id FROM {rows} {where} AND row_id >= {first} "
+                f"AND row_id < {first + STRETCH} ORDER BY row_id",
+                parameters,
+            )
         return order
 
     def _make_views(self) -> None:
