@@ -24,6 +24,8 @@ from tui.export_rows import NAMED
 
 Capture = pytest.CaptureFixture[str]
 
+EVERY_FORMAT = ("full", "doses", "patient-profile", "summary")
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
@@ -35,8 +37,15 @@ def export(study: Study, *words: str, code: int = 0) -> None:
     assert run(["export", *words, "--study", str(study.root)]) == code
 
 
-@pytest.mark.parametrize("what", [*NAMED, "dose_event", "device"])
-@pytest.mark.parametrize("format", FORMAT_NAMES)
+# Every export as CSV, some in every format; the rest of the table is among the slow tests.
+@pytest.mark.parametrize(
+    ("what", "format"),
+    [
+        pytest.param(what, name, marks=() if name == "csv" or what in EVERY_FORMAT else pytest.mark.slow)
+        for what in (*NAMED, "dose_event", "device")
+        for name in FORMAT_NAMES
+    ],
+)
 def test_every_export_in_every_format_is_the_same_twice(
     what: str, format: str, study: Study, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -123,7 +123,9 @@ ALLOWED = [what for what in (*NAMED, *(view.name for view in all_views())) if wh
 """What has a de-identified form; every table is in the full data set."""
 
 
-@pytest.mark.parametrize("format", FORMAT_NAMES)
+@pytest.mark.parametrize(
+    "format", [name if name in ("csv", "json") else pytest.param(name, marks=pytest.mark.slow) for name in FORMAT_NAMES]
+)
 def test_nothing_planted_leaves(format: str, study: Study, tmp_path: Path) -> None:
     several = ("full", "patient-profile")
     for what in several if format != "csv" else ALLOWED:

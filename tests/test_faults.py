@@ -152,7 +152,7 @@ def test_an_import_changes_the_folder_by_calls_that_are_counted(begun: Begun) ->
 def test_some_calls_fail_once(
     begun: Begun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place, number in enumerate(range(1, len(begun.calls) + 1, max(1, len(begun.calls) // 4))):
+    for place, number in enumerate(range(1, len(begun.calls) + 1, max(1, len(begun.calls) // 3))):
         fail_once(begun, tmp_path, number, ERRORS[place % len(ERRORS)], capsys, monkeypatch)
 
 

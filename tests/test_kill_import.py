@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("kill_import")
 
 STEPS = ("archived", "parsed", "built", *PUBLISH_STEPS)
 COMMITTED = STEPS[STEPS.index("committed") :]
-KILLS = 8
+KILLS = 4
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,16 @@ def check_recovered(study: Study, begun: Begun) -> None:
     assert actions == ["import_source", "import_source", "make_release"]
 
 
-@pytest.mark.parametrize("step", STEPS)
+# Each step that leaves the study in a state of its own; those between them are among the slow tests.
+@pytest.mark.parametrize(
+    "step",
+    [
+        step
+        if step in ("parsed", "release_built", "ledger_written", "committed", "switched")
+        else pytest.param(step, marks=pytest.mark.slow)
+        for step in STEPS
+    ],
+)
 def test_killed_at_a_step(importers: Children, begun: Begun, tmp_path: Path, step: str) -> None:
     study = copy_study(begun.study, tmp_path / "study")
     child = importers.begin(study.root, begun.files, kill_at=step)
@@ -108,9 +117,8 @@ def test_killed_at_a_step(importers: Children, begun: Begun, tmp_path: Path, ste
 @pytest.mark.parametrize(
     "step",
     [
-        "ledger_written",
         "committed",
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ("archived", "built", "switched")),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("archived", "built", "ledger_written", "switched")),
     ],
 )
 def test_a_blinded_import_killed_at_a_step(importers: Children, blinded: Begun, tmp_path: Path, step: str) -> None:
@@ -154,7 +162,7 @@ def test_killed_at_many_random_moments(
         assert codes.count(-signal.SIGKILL) >= 0.25 * len(codes)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.8])
+@pytest.mark.parametrize("share", [pytest.param(0.3, marks=pytest.mark.slow), 0.8])
 def test_a_rebuild_killed_at_any_moment(importers: Children, begun: Begun, tmp_path: Path, share: float) -> None:
     study = copy_study(begun.study, tmp_path / "study")
     shutil.rmtree(study.releases_dir / "000001")
@@ -176,7 +184,7 @@ def test_two_imports_at_once(importers: Children, begun: Begun, tmp_path: Path) 
     check_recovered(study, begun)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.4, 0.8])
+@pytest.mark.parametrize("share", [pytest.param(0.01, marks=pytest.mark.slow), 0.4, 0.8])
 def test_ctrl_c_changes_nothing(importers: Children, begun: Begun, tmp_path: Path, share: float) -> None:
     study = copy_study(begun.study, tmp_path / "study")
     child = importers.begin(study.root, begun.files)
@@ -194,7 +202,9 @@ def test_ctrl_c_changes_nothing(importers: Children, begun: Begun, tmp_path: Pat
     assert litter(study) == []
 
 
-@pytest.mark.parametrize("limit", [1_000, 60_000, 300_000, 1_000_000])
+@pytest.mark.parametrize(
+    "limit", [1_000, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (60_000, 300_000)), 1_000_000]
+)
 def test_a_full_disk_changes_nothing(importers: Children, begun: Begun, tmp_path: Path, limit: int) -> None:
     study = copy_study(begun.study, tmp_path / "study")
     child = importers.begin(study.root, begun.files, file_size=limit)

@@ -91,7 +91,9 @@ def test_a_night_parses_what_came_and_makes_the_release_a_rebuild_makes(
     assert stat.S_IMODE(study.cache_dir.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut", "changed", "half written"])
+@pytest.mark.parametrize(
+    "harm", [*(pytest.param(harm, marks=pytest.mark.slow) for harm in ("gone", "cut")), "changed", "half written"]
+)
 def test_a_damaged_cache_is_read_again_from_the_archive(
     begun: Study, tmp_path: Path, parsed: Counter[str], harm: str
 ) -> None:

@@ -29,7 +29,8 @@ NOTES_EACH = 5
 
 @pytest.fixture(scope="module")
 def people() -> Iterator[list[User]]:
-    with users((OWNER, [OWNER, TEAM, UNBLINDED]), (MEMBER, [MEMBER, TEAM]), (STRANGER, [STRANGER])) as made:
+    everybody = ((OWNER, [OWNER, TEAM, UNBLINDED]), (MEMBER, [MEMBER, TEAM]), (STRANGER, [STRANGER]))
+    with users(*everybody, without_commands=(STRANGER,)) as made:
         yield made
 
 

@@ -82,7 +82,9 @@ def test_blinded_screen(name: str) -> None:
 
 
 @pytest.mark.parametrize("keys", SCREENS_BY_KEYS.values(), ids=SCREENS_BY_KEYS)
-@pytest.mark.parametrize("size", [(60, 18), (132, 43)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    "size", [(60, 18), pytest.param((132, 43), marks=pytest.mark.slow)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
 def test_hostile_data_keep_every_row_in_its_width(keys: list[str], size: tuple[int, int]) -> None:
     async def script(driver: Driver) -> None:
         lines = await driver.press(*keys)

@@ -44,11 +44,11 @@ def doses(study: Study) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("pens.csv", CUT.encode()),
+        pytest.param("pens.csv", CUT.encode(), marks=pytest.mark.slow),
         ("pens.csv", CUT.replace("\n", "\r\n").encode()),
-        ("pens.csv", CUT.replace("\n", "\r").encode()),
+        pytest.param("pens.csv", CUT.replace("\n", "\r").encode(), marks=pytest.mark.slow),
         ("pens.csv.gz", gzip.compress(CUT.encode())),
-        ("pens.csv", CUT.encode("utf-16")),
+        pytest.param("pens.csv", CUT.encode("utf-16"), marks=pytest.mark.slow),
     ],
     ids=("lf", "crlf", "cr", "gzip", "utf-16"),
 )

@@ -6,6 +6,7 @@ and Textual inside the functions that work with them (0.1 s each).
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from tui.output import OutputClosed, write_json, write_problem
 
 if TYPE_CHECKING:
     import typer
+    from typer._click.core import Command
 
 PROGRAM = "dosetrail"
 
@@ -56,13 +58,20 @@ def run(arguments: Sequence[str]) -> int:
         return _report(explained(error), arguments)
 
 
-def _invoke(arguments: list[str]) -> int:
-    import typer
+@functools.cache
+def _whole_command() -> Command:
+    """The command line, put together once: 0.1 s that every command of the app's command line would pay again."""
     from typer.main import get_command
 
     from tui.commands import assemble
 
-    command = get_command(assemble())
+    return get_command(assemble())
+
+
+def _invoke(arguments: list[str]) -> int:
+    import typer
+
+    command = _whole_command()
     try:
         # Not command.main(): that swallows Ctrl-C and closed pipes before they can be explained.
         with command.make_context(PROGRAM, arguments) as context:
