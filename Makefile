@@ -64,14 +64,14 @@ app: .venv/program.stamp
 	@test -d $(STUDY) || $(BIN)/dosetrail demo $(STUDY)
 	@$(BIN)/dosetrail --study $(STUDY)
 
-# ---- proof
+# ---- proof (a test file stays with one worker, so that the studies its tests share are made once)
 
 test: .venv/tools.stamp .venv/duckdb14.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not slow'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 test-slow: .venv/tools.stamp .venv/duckdb14.stamp
 	$(BIN)/pytest -m slow

@@ -28,9 +28,6 @@ from tui.rebuilding import rebuild
 
 __all__ = ["open_folder"]
 
-# One worker for the whole file: its study is made once.
-pytestmark = pytest.mark.xdist_group("blinded_canaries")
-
 CANARY = "qxz"
 AMOUNT = "7313.3125"
 ARMS = {"PLACEBO": "QXZARMPLA", "ZAN_LOW": "QXZARMLOW", "ZAN_HIGH": "QXZARMHIGH"}

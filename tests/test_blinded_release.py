@@ -20,9 +20,6 @@ from tui.cli import run
 from tui.pipeline import import_paths, make_release
 from tui.rebuilding import rebuild
 
-# One worker for the whole file: its studies are made once.
-pytestmark = pytest.mark.xdist_group("blinded_release")
-
 
 @pytest.fixture(scope="module")
 def autoinjector(tmp_path_factory: pytest.TempPathFactory) -> Made:

@@ -13,8 +13,6 @@ from store.study import Study, open_study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("consents")
-
 PROTOCOL = """\
 [study]
 id = "CONSENT"

@@ -20,8 +20,6 @@ from tui.cli import run
 from tui.rebuilding import rebuild
 from tui.roles import role_for
 
-pytestmark = pytest.mark.xdist_group("desk")
-
 Capture = pytest.CaptureFixture[str]
 
 PROTOCOL = """\

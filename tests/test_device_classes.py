@@ -15,8 +15,6 @@ from store.study import Study, open_study
 from store.vocabulary import DEVICE_CLASSES
 from tui.cli import run
 
-pytestmark = pytest.mark.xdist_group("device_classes")
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "sample_data" / "open_layouts"
 
 MORE_PROTOCOL = """

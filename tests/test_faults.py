@@ -26,8 +26,6 @@ from store.verify import verify_study
 from tui.cli import run
 from tui.pipeline import import_paths
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES, errno.EMFILE)
 _CHANGES = {"os.rename": 2, "os.link": 2, "os.symlink": 2, "os.mkdir": 1, "os.chmod": 1, "os.truncate": 1}
 """Audit events that change a folder -> how many of their arguments are paths."""

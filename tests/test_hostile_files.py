@@ -27,8 +27,6 @@ from store.protocol_file import parse_protocol
 from store.study import Study, open_study
 from tui.cli import run
 
-pytestmark = pytest.mark.xdist_group("night")
-
 ATTEMPTS = """
 import json, os, socket, subprocess, sys
 from pathlib import Path

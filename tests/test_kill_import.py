@@ -22,9 +22,6 @@ from store.verify import verify_study
 from tui.pipeline import import_paths
 from tui.rebuilding import rebuild
 
-# One worker for the whole file: its studies are made once.
-pytestmark = pytest.mark.xdist_group("kill_import")
-
 STEPS = ("archived", "parsed", "built", *PUBLISH_STEPS)
 COMMITTED = STEPS[STEPS.index("committed") :]
 KILLS = 4

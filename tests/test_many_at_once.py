@@ -16,8 +16,6 @@ from store.study import Study, open_study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("many_at_once")
-
 PEOPLE = 5
 PROTOCOL = """\
 [study]

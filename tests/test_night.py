@@ -23,8 +23,6 @@ from tui.inbox import Inbox, look_into
 from tui.night import read_silence
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("night")
-
 Capture = pytest.CaptureFixture[str]
 
 PROTOCOL = """\

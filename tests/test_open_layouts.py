@@ -20,8 +20,6 @@ from store.tables import TABLES
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("open_layouts")
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "sample_data" / "open_layouts"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((EXAMPLES / "expected.json").read_text())
 

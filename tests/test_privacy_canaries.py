@@ -17,8 +17,6 @@ from store.study import Study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("privacy")
-
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, str, list[dict[str, Any]]]:

@@ -15,8 +15,6 @@ from analysis.pump_delivery import hourly
 from store.study import Study, open_study
 from tui.cli import run
 
-pytestmark = pytest.mark.xdist_group("pump_measures")
-
 PROTOCOL = """\
 [study]
 id = "PUMPS"

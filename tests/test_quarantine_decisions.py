@@ -15,8 +15,6 @@ from store.study import Study, open_study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("quarantine_decisions")
-
 Capture = pytest.CaptureFixture[str]
 
 PROTOCOL = """\

@@ -22,9 +22,6 @@ from tui.pipeline import import_paths
 
 __all__ = ["open_folder"]
 
-# One worker for the whole file: its studies are made once.
-pytestmark = pytest.mark.xdist_group("readers")
-
 COUNT = "SELECT count(*) FROM adverse_event"
 
 READER = """

@@ -32,9 +32,6 @@ from store.verify import verify_study
 from tui.pipeline import import_paths, make_release
 from tui.rebuilding import rebuild
 
-# One worker for the whole file: its studies are made once.
-pytestmark = pytest.mark.xdist_group("rebuild")
-
 SUBJECTS = ("CDISC001", "CDISC002", "CDISC009")
 FIRST_PROTOCOL = PROTOCOL.read_text()
 LATER_PROTOCOL = FIRST_PROTOCOL.replace("conformity_pct = 5", "conformity_pct = 3").replace(

@@ -18,8 +18,6 @@ from tui import pipeline, release_files
 from tui.pipeline import import_paths
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("received_cache")
-
 LOG = """\
 [[source]]
 name = "pens"

@@ -15,8 +15,6 @@ from analysis.survival import kaplan_meier
 from store.study import Study
 from tui.cli import run
 
-pytestmark = pytest.mark.xdist_group("report")
-
 Capture = pytest.CaptureFixture[str]
 
 

@@ -18,8 +18,7 @@ from store.study import Study, open_study
 
 __all__ = ["open_folder"]
 
-# One worker for the whole file: its studies are made once.
-pytestmark = [needs_root, pytest.mark.xdist_group("sharing")]
+pytestmark = needs_root
 
 TEAM, UNBLINDED = 12103, 12105
 OWNER, MEMBER, STRANGER, STATISTICIAN = 12101, 12102, 12104, 12106

@@ -18,8 +18,6 @@ from store.study import Study, open_study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("simulation")
-
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, dict[str, Any], Path]:

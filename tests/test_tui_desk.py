@@ -13,8 +13,6 @@ from store.study import Study
 from tui.cli import run
 from tui.query_state import record_step
 
-pytestmark = pytest.mark.xdist_group("tui_desk")
-
 
 @pytest.fixture
 def study(desk_study_made: Path, tmp_path: Path) -> Study:

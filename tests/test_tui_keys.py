@@ -16,8 +16,6 @@ from store.study import Study
 from tui.cli import run
 from tui.clipboard import clipboard_sequence
 
-pytestmark = pytest.mark.xdist_group("tui_desk")
-
 
 @pytest.fixture
 def study(desk_study_made: Path, tmp_path: Path) -> Study:

@@ -17,8 +17,6 @@ from tui_driver import Driver
 from store.study import Study
 from tui.query_state import record_step
 
-pytestmark = pytest.mark.xdist_group("tui_desk")
-
 
 @pytest.fixture
 def study(desk_study_made: Path, tmp_path: Path) -> Study:

@@ -17,9 +17,6 @@ from store.study import Study
 from store.verify import require_sound, verify_study
 from tui.pipeline import import_paths
 
-# One worker for the whole file: its studies are made once.
-pytestmark = pytest.mark.xdist_group("verify")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Study:
