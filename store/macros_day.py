@@ -5,6 +5,7 @@ One definition for SQL, command line, app and exports; each takes the moment it 
 
 from __future__ import annotations
 
+from store.checks import QUESTION_SQL
 from store.views_device import ACCOUNTED
 
 _TODAY = """(
@@ -76,7 +77,7 @@ _VISITS = f"""
 
 _WORK = f"""
     WITH today AS (FROM {_TODAY}), items AS (
-        SELECT 'query' AS what, query_id AS ref, subject_id, text AS problem, due_date AS due, priority,
+        SELECT 'query' AS what, query_id AS ref, subject_id, {QUESTION_SQL} AS problem, due_date AS due, priority,
             CAST(1 AS BIGINT) AS rows FROM query WHERE state = 'open'
         UNION ALL SELECT 'answer', query_id, subject_id, 'answered: ' || answer, due_date, priority, 1
         FROM query WHERE state = 'answered'

@@ -20,6 +20,8 @@ from store.errors import DiskFull, ImportRunning, IntegrityFailure, LayoutChange
 from store.study import Study
 from tui.cli import run
 from tui.commands import assemble
+from tui.glyphs import GLYPHS
+from tui.tables import Column, table_lines
 
 Capture = pytest.CaptureFixture[str]
 COMMANDS = (
@@ -262,3 +264,10 @@ def test_assembling_the_commands_twice_is_harmless() -> None:
     again = assemble()
     assert len(again.registered_commands) + 1 == len(COMMANDS)  # quarantine is a group, of which the bare word lists
     assert "quarantine" in {group.name for group in again.registered_groups}
+
+
+def test_an_indented_cell_keeps_its_indent_where_it_wraps() -> None:
+    lines = table_lines(
+        [Column("dose", gives_way=True), Column("n", ">")], [["  2 Zanomaline 54 mg", 7]], GLYPHS["ascii"], 18
+    )
+    assert [line[:14].rstrip() for line in lines[2:]] == ["  2 Zanomaline", "  54 mg"]

@@ -52,6 +52,27 @@ def test_a_patient_names_the_queries_to_answer_apart_from_their_text(study: Stud
     drive(study, script)
 
 
+def test_a_list_says_what_a_check_found_before_it_asks(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("3")
+        assert any("rash: The adver" in row for row in rows_of(lines))
+        assert any("rash: The adver" in row for row in rows_of(await driver.press("1")))
+
+    drive(study, script)
+    assert run(["queries", "--study", str(study.root)]) == 0
+    assert "rash: The adverse" in capsys.readouterr().out
+
+
+def test_a_row_in_quarantine_shows_what_it_says_and_not_what_it_lacks(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("i", "tab", "enter")
+        shown = [line.split() for line in lines]
+        assert ["THE", "ROW", "AS", "IT", "WAS", "READ"] in shown and ["delivered", "amount", "5.0"] in shown
+        assert not any("null" in line for line in lines)
+
+    drive(study, script)
+
+
 def test_a_device_whose_first_day_is_not_stated_says_so(study: Study, tmp_path: Path) -> None:
     listed = tmp_path / "devices.csv"
     listed.write_text(

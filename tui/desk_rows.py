@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from store.checks import QUESTION_SQL
 from store.row_decisions import PROBLEMS_SQL
 from tui.filters import Field
 from tui.pages import Pages, Source
@@ -34,7 +35,7 @@ def queries_source(today: dt.date) -> Source:
         f"""
         SELECT query_id AS query, subject_id AS subject, state || CASE WHEN pending THEN '*' ELSE '' END AS state,
             due_date AS due, CASE WHEN state = 'open' THEN date_diff('day', CAST($today AS DATE), due_date) END AS left,
-            priority, text AS question, answer, coalesce(check_id, 'person') AS asked_by, 'query' AS kept_in
+            priority, {QUESTION_SQL} AS question, answer, coalesce(check_id, 'person') AS asked_by, 'query' AS kept_in
         FROM {NOW}
         ORDER BY state IN ('closed', 'cancelled'), state <> 'open', due_date NULLS LAST, query_id
         """,
@@ -58,7 +59,7 @@ def queries_source(today: dt.date) -> Source:
 def worklist_source(now_utc: dt.datetime) -> Source:
     """The worklist at a moment in UTC, with queries as they stand now."""
     return Source(
-        """
+        f"""
         WITH stored AS (
             SELECT * FROM release.worklist(CAST($now AS TIMESTAMP))
             WHERE NOT (what IN ('query', 'answer') AND ref IN (SELECT query_id FROM pending_query))
@@ -67,7 +68,7 @@ def worklist_source(now_utc: dt.datetime) -> Source:
             SELECT * FROM stored
             UNION ALL
             SELECT CASE WHEN p.state = 'open' THEN 'query' ELSE 'answer' END, p.query_id, p.subject_id, s.site_id,
-                CASE WHEN p.state = 'open' THEN p.text ELSE 'answered: ' || p.answer END, p.due_date,
+                CASE WHEN p.state = 'open' THEN {QUESTION_SQL} ELSE 'answered: ' || p.answer END, p.due_date,
                 coalesce(p.due_date < CAST($now AS DATE), false), date_diff('day', CAST($now AS DATE), p.due_date),
                 p.priority, 1
             FROM pending_query p LEFT JOIN subject s USING (subject_id) WHERE p.state IN ('open', 'answered')

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from store.checks import QUESTION_SQL
 from store.tables_subject import START_UNKNOWN
 from tui.adherence_chart import chart_lines
 from tui.cells import describe
@@ -198,7 +199,7 @@ def _write_chart(writer: _Writer, pages: Pages, subject: str, width: int) -> Non
 def _write_queries(writer: _Writer, pages: Pages, subject: str) -> int:
     """The open queries, the most urgent first; returns how many queries there are of any state."""
     rows = pages.query(
-        "SELECT query_id, text, due_date, state = 'open' FROM query WHERE subject_id = ? "
+        f"SELECT query_id, {QUESTION_SQL}, due_date, state = 'open' FROM query WHERE subject_id = ? "
         "ORDER BY state <> 'open', due_date NULLS LAST, query_id",
         [subject],
     )

@@ -26,6 +26,13 @@ class QueryState:
 
     queries: dict[str, Query]
     pending: frozenset[str]
+    found: dict[str, str | None]
+    """What checks found, by query; a blinded release withholds it."""
+
+    def question(self, query: Query) -> str:
+        """The question after what its check found, as the app's lists have it (store.checks.QUESTION_SQL)."""
+        found = self.found.get(query.query_id)
+        return f"{found}: {query.text}" if found else query.text
 
     def query(self, query_id: str) -> Query:
         """Raises UsageProblem for an unknown one."""
@@ -40,12 +47,12 @@ class QueryState:
 def read_queries(study: Study, reader: Reader, upto: int | None = None) -> QueryState:
     """The queries of an open release and of the ledger rows after it, to row `upto` (None: to its end)."""
     stored = [Query(*row) for row in reader.rows(f"SELECT {_COLUMNS} FROM query")]
-    still = {finding for (finding,) in reader.rows("SELECT finding_id FROM finding")}
+    still = dict(reader.rows("SELECT finding_id, detail FROM finding"))
     found = [_untouched(query) for query in stored if query.query_id in still]
     now = fold_queries(study.ledger.read(upto=upto), found, _due(stored))
     before = {query.query_id: query for query in stored}
     pending = frozenset(query.query_id for query in now if before.get(query.query_id) != query)
-    return QueryState({query.query_id: query for query in now}, pending)
+    return QueryState({query.query_id: query for query in now}, pending, still)
 
 
 def changed_findings(study: Study, reader: Reader) -> tuple[int | None, frozenset[str], frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -126,10 +127,31 @@ class _Writer:
             if self.lines:
                 self.lines.append(TextLine())
             self.lines.append(TextLine(f" {name.upper()}", heading=True))
+            read = canonical_row(row.get("raw"))
             for field, value in row.items():
-                text = self.glyphs.text(describe(value))
                 # The first of a line's rows is nearly always the only one.
-                if text and (field, value) != ("part", 1):
-                    first, *rest = wrap(text, TEXT)
-                    self.lines.append(TextLine(f" {self.glyphs.cell(field.replace('_', ' '), LABEL)}{first}"))
-                    self.lines.extend(TextLine(f" {'':{LABEL}}{more}") for more in rest)
+                if (field, value) != ("part", 1) and (field != "raw" or not read):
+                    self._field(field, value)
+            if read:
+                self.write("the row as it was read", [read])
+
+    def _field(self, name: str, value: object) -> None:
+        text = self.glyphs.text(describe(value))
+        if not text:
+            return
+        first, *rest = wrap(text, TEXT)
+        self.lines.append(TextLine(f" {self.glyphs.cell(name.replace('_', ' '), LABEL)}{first}"))
+        self.lines.extend(TextLine(f" {'':{LABEL}}{more}") for more in rest)
+
+
+def canonical_row(raw: object) -> dict[str, Any]:
+    """The columns with a value of a row that waits as JSON, which has a NULL for each of the table's 60 others; none
+    where ``raw`` is the line of a file.
+    """
+    if not isinstance(raw, str) or not raw.startswith("{"):
+        return {}
+    try:
+        row = json.loads(raw)
+    except ValueError:
+        return {}
+    return {name: value for name, value in row.items() if value is not None}

@@ -11,11 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from tui.cells import format_decimal
 from tui.glyphs import Glyphs
 from tui.output import glyphs_for, page_width, write_lines
 from tui.sanitise import Align, wrap
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def table_lines(
             no_wrap=not column.gives_way,
         )
     for row in rows:
-        table.add_row(*(Text("\n".join(cell_lines(value, glyphs))) for value in row))
+        table.add_row(*(_cell(cell_lines(value, glyphs)) for value in row))
     page = io.StringIO()
     console = Console(
         file=page,
@@ -68,6 +72,16 @@ def table_lines(
     )
     console.print(table)
     return [(" " * indent + line).rstrip() for line in page.getvalue().splitlines()]
+
+
+def _cell(lines: list[str]) -> RenderableType:
+    """The lines of a cell; one that is indented keeps its indent where it wraps."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if len(lines) == 1 and (inset := len(lines[0]) - len(lines[0].lstrip(" "))):
+        return Padding(Text(lines[0].lstrip(" ")), (0, 0, 0, inset))
+    return Text("\n".join(lines))
 
 
 def cell_lines(value: object, glyphs: Glyphs) -> list[str]:

@@ -89,7 +89,7 @@ def queries(
                 query.subject_id,
                 query.state,
                 query.due_date,
-                query.text,
+                found.question(query),
             ]
             for query in shown
         ),
@@ -217,10 +217,18 @@ def show(context: typer.Context, query: QueryArgument, study: StudyOption = None
         for row in query_history(opened, found.query_id)
     ]
     if json:
-        write_json({**vars(found), "pending": found.query_id in state.pending, "history": steps})
+        write_json(
+            {
+                **vars(found),
+                "pending": found.query_id in state.pending,
+                "found": state.found.get(found.query_id),
+                "history": steps,
+            }
+        )
         return 0
     glyphs: Glyphs = glyphs_for(sys.stdout)
-    write_lines(record_lines(vars(found).items(), glyphs, page_width()))
+    about = ("found", state.found.get(found.query_id))
+    write_lines(record_lines([*vars(found).items(), about], glyphs, page_width()))
     write_lines([""])
     for step in steps:
         role = f" ({step['role']})" if step["role"] else ""
