@@ -98,6 +98,11 @@ def create_views(con: duckdb.DuckDBPyConnection) -> None:
 
     The canonical tables must be there; whether they are filled does not matter.
     """
+    con.execute("; ".join(view_statements()))
+
+
+def view_statements() -> list[str]:
+    """The statements of ``create_views``."""
     from store.macros import macro_sql
 
     statements: list[str] = []
@@ -108,4 +113,4 @@ def create_views(con: duckdb.DuckDBPyConnection) -> None:
             f'COMMENT ON COLUMN {view.name}."{column.name}" IS {text_literal(column.comment)}'
             for column in view.columns
         ]
-    con.execute("; ".join((*statements, *macro_sql())))
+    return [*statements, *macro_sql()]

@@ -71,6 +71,7 @@ def test_lists_and_exports_at_a_cut_hold_nothing_later(study: Study, tmp_path: P
     assert f"--cutoff {DAY}" in report.read_text()
 
 
+@pytest.mark.slow
 def test_export_at_a_cut_comes_out_the_same_when_the_name_is_taken_back(tmp_path: Path, capsys: Capture) -> None:
     made = new_study(tmp_path / "study")
     import_paths(made, few_files(tmp_path / "files", 120))

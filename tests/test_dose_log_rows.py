@@ -106,7 +106,7 @@ blank = st.just(Line(b"", None))
     st.sampled_from((b"\n", b"\r\n")),
     st.booleans(),
 )
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_every_row_in_one_place(lines: list[Line], end: bytes, final_end: bool) -> None:
     good = Line(GOOD.encode(), ("S9", dt.datetime(2024, 5, 5, 5, 5, 5), Decimal("5.5"), "z"))
     # Rows without fault keep the share of faulty ones below what makes a file suspect as a whole.

@@ -143,6 +143,7 @@ def kill_at_random(
     return codes
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(importers: Children, begun: Begun, tmp_path: Path) -> None:
     codes = kill_at_random(importers, begun, tmp_path, KILLS, seed=20261123, in_a_row=3)
     # How many a kill still finds at work depends on the machine's load; none would prove nothing.

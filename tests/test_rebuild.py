@@ -208,6 +208,7 @@ def test_a_release_that_is_gone_is_put_back(study: Study, number: int | None) ->
     assert litter(study) == []
 
 
+@pytest.mark.slow
 def test_every_release_can_be_gone(study: Study) -> None:
     before = current_digest(study)
     for number in (1, 2, 3):

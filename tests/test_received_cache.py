@@ -123,6 +123,7 @@ def test_another_program_reads_everything_again(
     assert before.isdisjoint({path.name for path in study.cache_dir.iterdir()}), "what nobody can use is removed"
 
 
+@pytest.mark.slow
 def test_small_segments_are_joined(
     begun: Study, tmp_path: Path, parsed: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

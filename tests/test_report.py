@@ -124,6 +124,7 @@ def test_markdown_has_the_tables(study: Study, tmp_path: Path) -> None:
     assert text.count("chart in the HTML file") == 5
 
 
+@pytest.mark.slow
 def test_a_blinded_report_names_no_arm(tmp_path: Path) -> None:
     made = new_study(tmp_path / "study", blinded_protocol())
     assert run(["import", "--study", str(made.root), str(SAMPLE)]) == 0

@@ -112,7 +112,7 @@ def expected_current(all_files: list[FakeFile]) -> Counter[tuple[str | None, int
 
 
 @given(files)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_identity_rules_and_accounting(tmp_path: Path, files: list[FakeFile]) -> None:
     enrolled = subjects("S1")
     built, doses = build(tmp_path, [enrolled, *((file.fact, file.parsed()) for file in files)])

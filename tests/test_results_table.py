@@ -82,7 +82,7 @@ log = st.dictionaries(
 
 
 @settings(
-    max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )  # shrinking takes minutes
 @given(log, st.integers(0, 5))
 def test_one_pass_equals_two_and_order_and_parts_change_nothing(doses: dict, seed: int) -> None:

@@ -94,6 +94,7 @@ def test_planned_and_taken_doses_by_arm(trial: tuple[Study, dict[str, Any], Path
     assert {arm: taken for arm, _, taken in found} == truth["taken_doses"]
 
 
+@pytest.mark.slow
 def test_adverse_events_and_rebuild(trial: tuple[Study, dict[str, Any], Path]) -> None:
     study, truth, _ = trial
     found = query(

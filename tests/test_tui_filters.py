@@ -76,7 +76,7 @@ def test_what_is_not_understood_is_said(text: str, said: str) -> None:
         read_filter(text, FIELDS)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_filter_or_a_sentence(text: str) -> None:
     try:

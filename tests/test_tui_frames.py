@@ -11,9 +11,6 @@ from tui_driver import Driver, check_frame, drive
 from tui.keymap import SCREENS
 from tui.sanitise import Tier, cell_width
 
-SIZES = [(80, 24), (60, 18)]
-TIERS: list[Tier] = ["ascii", "cp437"]
-
 SCREENS_BY_KEYS = {
     "patients": [],
     "patients-filtered": ["slash", *"lo", "enter", "s", "c"],
@@ -55,8 +52,17 @@ def assert_fits(lines: list[str], size: tuple[int, int], tier: Tier) -> None:
         assert signs <= (CP437_SIGNS if tier == "cp437" else set()), signs
 
 
-@pytest.mark.parametrize("tier", TIERS)
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+# Every screen in its size and in the other signs; both together are among the slow tests.
+@pytest.mark.parametrize(
+    ("size", "tier"),
+    [
+        ((80, 24), "ascii"),
+        ((80, 24), "cp437"),
+        ((60, 18), "ascii"),
+        pytest.param((60, 18), "cp437", marks=pytest.mark.slow),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value[0]}x{value[1]}",
+)
 @pytest.mark.parametrize("name", SCREENS_BY_KEYS)
 def test_screen(name: str, size: tuple[int, int], tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path("/"))

@@ -33,7 +33,7 @@ def attach_cut_release(con: duckdb.DuckDBPyConnection, stored: str, protocol: Pr
     """
     con.execute("ATTACH ':memory:' AS release")
     con.execute("USE release")
-    create_all(con, constraints=False)
+    create_all(con, constraints=False, comments=False)  # what an export says of a column is the declaration's
     create_views(con)
     frames = read_frames(con, f"{stored}.")
     derived = {"result"}
