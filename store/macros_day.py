@@ -6,19 +6,17 @@ One definition for SQL, command line, app and exports; each takes the moment it 
 from __future__ import annotations
 
 from store.checks import QUESTION_SQL
+from store.left_study import LEFT_STUDY
 from store.views_device import ACCOUNTED
 
 _TODAY = """(
         SELECT s.subject_id, s.site_id, s.reference_start, s.participation_end,
-            CAST(s.status AS VARCHAR) AS status,
             CAST(timezone(coalesce(t.time_zone, 'UTC'), timezone('UTC', CAST(now_utc AS TIMESTAMP))) AS DATE) AS today
         FROM subject s LEFT JOIN site t ON t.site_id = s.site_id
     )"""
 """Every subject with today's date at its site."""
 
-_ENDED = "('screen_failure', 'completed', 'discontinued', 'died')"
-
-_SILENT = """
+_SILENT = f"""
     WITH last AS (
         SELECT device_id, max(seen_at) AS last_at FROM (
             SELECT device_id, coalesce(start_utc, start_local) AS seen_at FROM dose_event
@@ -35,10 +33,9 @@ _SILENT = """
         date_diff('hour', l.last_at, CAST(now_utc AS TIMESTAMP)) AS silent_h, u.limit_h
     FROM device d JOIN upload_interval u ON u.device_class = d.device_class
     JOIN last l ON l.device_id = d.device_id JOIN held h ON h.device_id = d.device_id
-    LEFT JOIN subject s ON s.subject_id = h.subject_id
+    LEFT JOIN subject s ON s.subject_id = h.subject_id LEFT JOIN {LEFT_STUDY} g ON g.subject_id = h.subject_id
     WHERE date_diff('minute', l.last_at, CAST(now_utc AS TIMESTAMP)) > u.limit_h * 60
-        AND coalesce(CAST(s.status AS VARCHAR), 'enrolled')
-            NOT IN ('screen_failure', 'completed', 'discontinued', 'died')
+        AND NOT (coalesce(g.has_left, false) AND coalesce(g.left_date <= CAST(now_utc AS DATE), true))
         AND (s.participation_end IS NULL OR s.participation_end >= CAST(now_utc AS DATE))
 """
 
@@ -67,8 +64,9 @@ _VISITS = f"""
             AS INTEGER) AS last_date,
         p.today > p.reference_start + CAST(v.day - CASE WHEN v.day > 0 THEN 1 ELSE 0 END
             + coalesce(v.window_after_d, 0) AS INTEGER) AS overdue
-    FROM planned_visit v, {_TODAY} p
-    WHERE v.day IS NOT NULL AND p.reference_start IS NOT NULL AND coalesce(p.status, '') NOT IN {_ENDED}
+    FROM planned_visit v, {_TODAY} p JOIN {LEFT_STUDY} l ON l.subject_id = p.subject_id
+    WHERE v.day IS NOT NULL AND p.reference_start IS NOT NULL
+        AND NOT (l.has_left AND coalesce(l.left_date <= p.today, true))
         AND (p.participation_end IS NULL OR p.participation_end >= p.today)
         AND p.today >= p.reference_start + CAST(v.day - CASE WHEN v.day > 0 THEN 1 ELSE 0 END
             - coalesce(v.window_before_d, 0) AS INTEGER)
@@ -104,7 +102,7 @@ _WORK = f"""
             SELECT subject_id FROM consent_withdrawal WHERE effect = 'deletion_answered')
         GROUP BY subject_id
         UNION ALL SELECT 'return', device_id, subject_id, device_id || ' is not back from a subject who left'
-            || coalesce(' on ' || participation_end, ''), CAST(NULL AS DATE), 'medium', 1
+            || coalesce(' on ' || left_date, ''), CAST(NULL AS DATE), 'medium', 1
         FROM {ACCOUNTED} WHERE not_returned
         UNION ALL SELECT 'visit', subject_id || '/' || visit_number, subject_id,
             coalesce(visit, 'visit ' || visit_number) || CASE WHEN overdue THEN ': window has passed'

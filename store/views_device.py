@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.left_study import LEFT_STUDY
 from store.tables_subject import START_UNKNOWN
 from store.views import View, amount, date, flag, number, text
 
@@ -104,13 +105,12 @@ ACCOUNTED = f"""(
             arg_max(subject_id, coalesce(day, DATE '1900-01-01')) FILTER (subject_id IS NOT NULL) AS subject_id
         FROM moved GROUP BY device_id
     )
-    SELECT d.*, s.status, s.participation_end, CASE WHEN is_destroyed THEN 'destroyed' WHEN is_lost THEN 'lost'
+    SELECT d.*, l.left_date, CASE WHEN is_destroyed THEN 'destroyed' WHEN is_lost THEN 'lost'
             WHEN came_back AND (NOT coalesce(handed_out, false) OR assigned IS NULL OR returned >= assigned)
                 THEN 'returned'
             WHEN handed_out THEN 'with subject' ELSE 'shipped' END AS state,
-        state = 'with subject' AND coalesce(CAST(s.status AS VARCHAR) IN ('completed', 'discontinued', 'died'), false)
-            AS not_returned
-    FROM days d LEFT JOIN subject s USING (subject_id)
+        state = 'with subject' AND coalesce(l.has_left, false) AS not_returned
+    FROM days d LEFT JOIN {LEFT_STUDY} l USING (subject_id)
 )"""
 
 DEVICE_ACCOUNTABILITY = View(
@@ -131,7 +131,7 @@ DEVICE_ACCOUNTABILITY = View(
             "not_returned",
             "Y where the subject has left the study and the device has not come back",
         ),
-        date("due_since", "CASE WHEN state = 'with subject' THEN participation_end END", "Day the subject left"),
+        date("due_since", "CASE WHEN state = 'with subject' THEN left_date END", "Day the subject left"),
     ),
     ACCOUNTED,
     "device_id",

@@ -256,6 +256,14 @@ def test_disposition_of_study_treatment(results: pl.DataFrame) -> None:
     }
 
 
+def test_visits_after_a_subject_left_the_study_are_not_missed() -> None:
+    # Fourteen left before their schedule was over; seven of them came once more later (RFPENDTC).
+    with duckdb.connect(str(release_file(AUTOINJECTOR)), read_only=True) as con:
+        missed = con.execute("SELECT subject_id, visit FROM visit_check WHERE state = 'missed'").fetchall()
+        left = con.execute("SELECT count(DISTINCT subject_id) FROM visit_check WHERE state = 'not expected'").fetchall()
+    assert (missed, left) == ([("CDISC008", "WEEK 24")], [(14,)])
+
+
 def test_exposure_from_intervals_and_from_dose_events_agree(results: pl.DataFrame) -> None:
     rows = results.filter(
         (pl.col("parameter") == "cumulative_dose") & (pl.col("statistic") == "mean") & (pl.col("arm") == "ZAN_HIGH")
