@@ -235,6 +235,12 @@ class DosetrailApp(App[None]):
 
         self.place.ask(raise_question(self, self.place.about()))
 
+    async def action_record_about(self) -> None:
+        """d: what can be recorded about the subject under the cursor."""
+        from tui.recording import recording_screen
+
+        await self.open_record(await recording_screen(self, self.place.about()[0]))
+
     def send(self, sequence: str) -> None:
         """Send a sequence to the terminal; nothing moves on the screen."""
         if self._driver is not None:

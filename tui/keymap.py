@@ -60,6 +60,10 @@ COLUMNS = (
     Key(("f",), "f", "counts", "", "Count the values of a column: then its letter; Enter there filters", 0),
 )
 
+RECORD = Key(
+    ("d",), "d", "record_about", "do", "Record something about the subject: deviation, consent, devices, reports", 4
+)
+
 EXPORT = Key(("x",), "x", "export", "export", "Export this list; Enter writes it", 5)
 EXPORT_ALL = Key(("x",), "x", "export", "export", "Export all rows of this place; Enter writes them", 7)
 
@@ -94,6 +98,7 @@ EVERYWHERE = (
 SCREENS: dict[str, tuple[Key, ...]] = {
     "patients": (
         Key(("enter",), "Enter", "open", "open", "Open the patient", 1),
+        RECORD,
         *LISTS,
         *COLUMNS,
         EXPORT,
@@ -102,6 +107,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
     "worklist": (
         Key(("enter",), "Enter", "open", "open", "Show the item in full", 1),
         *STEPS,
+        RECORD,
         *LISTS,
         *COLUMNS,
         *MOVING,
@@ -109,6 +115,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
     "queries": (
         Key(("enter",), "Enter", "open", "open", "Show the query in full", 1),
         *STEPS,
+        RECORD,
         *LISTS,
         *COLUMNS,
         EXPORT_ALL,
@@ -134,6 +141,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
         Key(("n",), "n", "next_patient", "next", "Next patient of the filtered list", 2),
         Key(("p",), "p", "previous_patient", "previous", "Previous patient of the filtered list", 3),
         Key(("escape", "backspace"), "Esc", "back", "back", "Back to the list", 2),
+        RECORD,
         *LISTS,
         *COLUMNS,
         *MOVING,

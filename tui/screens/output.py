@@ -57,8 +57,8 @@ class OutputScreen(Place):
             await self._work.wait()
 
     def copied_all(self) -> str:
-        """Everything it said."""
-        return self._text
+        """Everything it said, unless it is an arm: a copy stays in a file."""
+        return "" if self._words[:1] == ["unblind"] else self._text
 
     async def move(self, by: int, unit: Unit) -> None:
         """Scroll."""

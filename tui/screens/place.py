@@ -137,6 +137,8 @@ class Place(Screen[None]):
             return bool(self.copied() if action == "copy" else self.copied_all())
         if action == "raise_query":
             return self.desk.actions is not None and bool(self.about()[0])
+        if action == "record_about":
+            return self.desk.program is not None and bool(self.about()[0])
         return action != self.NAME and (action != "back" or self.is_record)
 
     def offer_keys(self) -> None:
