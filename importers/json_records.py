@@ -10,6 +10,8 @@ from typing import Any
 from importers.base import UnreadableFile
 from importers.dataset_json import DOCUMENT_LIMIT, top_level
 
+EMPTY_LIMIT = 10_000
+"""Entries of one list that may be empty or no objects."""
 _HEAD_RECORDS = 25
 
 Record = dict[str, Any]
@@ -67,15 +69,39 @@ def read_document(path: Path) -> Any:
     data = path.read_bytes()
     text = data.decode(json.detect_encoding(data), errors="replace").lstrip("\ufeff")
     try:
-        return load_json(text)
+        document = load_json(text)
     except (ValueError, RecursionError) as error:
         lines = [line for line in text.split("\n") if line.strip()]
         if len(lines) < 2:
             raise _damaged() from error
-    try:
-        return [load_json(line) for line in lines]
-    except (ValueError, RecursionError) as error:
-        raise _damaged() from error
+    else:
+        if isinstance(document, list):
+            _check_entries(document)
+        return document
+    found, empty = [], 0
+    for line in lines:
+        try:
+            found.append(load_json(line))
+        except (ValueError, RecursionError) as error:
+            raise _damaged() from error
+        if not isinstance(found[-1], dict) or not found[-1]:
+            empty += 1
+            refuse_empty(empty)
+    return found
+
+
+def _check_entries(entries: list[Any]) -> None:
+    refuse_empty(sum(1 for entry in entries if not isinstance(entry, dict) or not entry))
+
+
+def refuse_empty(count: int) -> None:
+    """Raise ``UnreadableFile`` where more entries of a list say nothing than any export holds: each would be a row in
+    quarantine, and a megabyte holds half a million of them."""
+    if count > EMPTY_LIMIT:
+        raise UnreadableFile(
+            f"More than {EMPTY_LIMIT:,} entries of the file are empty or no records.",
+            remedy="Export it again; nothing of it was taken.",
+        )
 
 
 def load_json(text: str) -> Any:
@@ -110,4 +136,5 @@ def read_records(path: Path, members: Iterable[str] = ()) -> list[tuple[int, Any
         document = next((document[name] for name in members if isinstance(document.get(name), list)), [document])
     if not isinstance(document, list):
         raise _damaged()
+    _check_entries(document)
     return list(enumerate(document, 1))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from importers.dataset_json import DOCUMENT_LIMIT
-from importers.json_records import head_records, load_json, read_records
+from importers.json_records import EMPTY_LIMIT, head_records, load_json, read_records, refuse_empty
 from importers.vendor_text import amount_expr, number_expr
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _read_whole(
     in_list = data.startswith(b"[")
     in_lines = re.match(rb"\{[^\n]*\}\s*\n\s*\{", data) is not None
     schema = _schema(data, wanted, numbers, nested) if in_list or in_lines else None
-    if schema is None and _has_truth(data, numbers):
+    if schema is None and has_truth(data, numbers):
         # Left to itself, polars takes true for 1.
         return None
     try:
@@ -170,6 +170,8 @@ def _read_whole(
         return None if schema is None else _read_whole(path, members, (), numbers, nested)
     if frame is None or not frame.width or LINE in frame.columns:
         return None
+    if data.count(b"{}") > EMPTY_LIMIT:
+        refuse_empty(frame.select(pl.all_horizontal(pl.all().is_null()).sum()).item())
     return JsonRows(frame.with_row_index(LINE, offset=1).cast({LINE: pl.Int64}))
 
 
@@ -265,7 +267,8 @@ def _truth_pattern(names: Iterable[str]) -> str:
     return rf'"(?:{_either(names)})"\s*:\s*(?:true|false)'
 
 
-def _has_truth(data: bytes, numbers: Sequence[str]) -> bool:
+def has_truth(data: bytes, numbers: Sequence[str]) -> bool:
+    """Whether a member that is an amount may be true or false somewhere, which polars takes for 1 and 0."""
     if data.isascii() and b"true" not in data and b"false" not in data:
         # Most logs; 5 ms for 15 MB, where the pattern takes 150 ms.
         return False

@@ -209,11 +209,9 @@ def _trigger(delivery: PumpEvent | None, options: PumpEvent | None) -> str:
 def _add_glucose(columns: EventColumns, device_id: str, log: DeviceLog) -> None:
     import polars as pl
 
-    for line in columns.glucose.filter(pl.col("value").is_null())["line"].to_list():
-        log.reject(line, "missing_value", "the event has no value", table="observation", device_id=device_id)
     log.add(
         "observation",
-        columns.glucose.filter(pl.col("value").is_not_null()).with_columns(
+        columns.glucose.with_columns(
             device_id=pl.lit(device_id),
             code=pl.lit("glucose"),
             observed_at="at",
@@ -245,8 +243,6 @@ def _add_basal(
     )
     if columns is not None:
         every = columns.every
-        for line in columns.rates.filter(pl.col("rate").is_null())["line"].to_list():
-            log.reject(line, "missing_value", "the event has no commanded rate", device_id=device_id)
     stating = [event for event in events if event.number in _BASAL_EVENTS]
     states = [(event.line, *state) for event in stating if (state := _basal_state(event)) is not None]
     told = {state[0] for state in states}
@@ -259,7 +255,7 @@ def _add_basal(
     frame = add_running_time(every, changes)
     known_states = pl.DataFrame(states, schema=schema, orient="row")
     if columns is not None:
-        known_states = pl.concat([known_states, columns.rates.drop_nulls("rate")], how="diagonal")
+        known_states = pl.concat([known_states, columns.rates], how="diagonal")
     stated = frame.join(known_states, on="line").with_columns(automatic=pl.lit(None, dtype=pl.Boolean))
     segments = segment_rows(derive_segments(pl.concat([stated, silence_events(frame)], how="diagonal")), device_id)
     log.add("dose_event", segments)

@@ -84,9 +84,11 @@ def link(path: Path) -> Path:
     return path
 
 
+NO_SOURCE = ReadContext(parse_protocol(PROTOCOL, Path("protocol.toml")).protocol, None, None)  # type: ignore[arg-type]
+
+
 def read(path: Path, format: str) -> Parsed:
-    context = ReadContext(parse_protocol(PROTOCOL, Path("protocol.toml")).protocol, None, None)  # type: ignore[arg-type]
-    return parse(importer_of(format), SourceFile(path, path.name, "0" * 64), Recognised(format, ""), context)
+    return parse(importer_of(format), SourceFile(path, path.name, "0" * 64), Recognised(format, ""), NO_SOURCE)
 
 
 def test_archives_that_grow_or_lead_out_are_refused_unopened(tmp_path: Path) -> None:
@@ -104,6 +106,17 @@ def test_archives_that_grow_or_lead_out_are_refused_unopened(tmp_path: Path) -> 
         with pytest.raises(UnreadableFile, match=words):
             read(path, "glooko")
         assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("format", ["fhir", "loop_doses", "nightscout", "tandem_source", "tidepool"])
+def test_a_million_empty_records_are_refused_at_once(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "a.json"
+    for text in ("[" + "{}," * 999_999 + "{}]", "{}\n" * 1_000_000):
+        path.write_text(text)
+        started = time.process_time()
+        with pytest.raises(UnreadableFile):
+            importer_of(format).parse(SourceFile(path, path.name, "0" * 64), Recognised(format, ""), NO_SOURCE)
+        assert time.process_time() - started < 2
 
 
 def test_a_reader_that_breaks_or_dies_costs_its_file_only(tmp_path: Path) -> None:

@@ -75,6 +75,9 @@ def import_file(path: Path, protocol: Protocol, source: Source | None, found: tu
     """Rows read by the importer that recognises the file, or that the source names."""
     file = SourceFile(path, path.name, hashlib.sha256(path.name.encode()).hexdigest())
     importer, recognised = found
+    if path.suffix != ".csv":
+        # As the process that reads files apart: nothing of it is staged in a database.
+        return importer.parse(file, recognised, ReadContext(protocol, source, None)).rows_read  # type: ignore[arg-type]
     with duckdb.connect(config={"threads": 2}) as con:
         return importer.parse(file, recognised, ReadContext(protocol, source, con)).rows_read
 
