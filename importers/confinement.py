@@ -25,6 +25,7 @@ CPU_S = 60
 OPEN_FILES = 128
 
 _PR_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC = 38, 1, 1
+_ACTION_AVAILABLE, _REFUSED = 2, 0x00050000  # seccomp: ask whether calls can be answered with an error
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
 _RIGHTS_OF_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
@@ -35,6 +36,45 @@ _DENIED_CALLS = {
     "x86_64": (0xC000003E, 317, (41, 53, 42, 59, 322, 101, 310, 311, 62, 425)),
     "aarch64": (0xC00000B7, 277, (198, 199, 203, 221, 281, 117, 270, 271, 129, 425)),
 }
+
+
+_KEPT_FROM = {"landlock": ("other files",), "seccomp": ("the network", "other programs")}
+"""Measure -> what the reader of files cannot reach."""
+
+
+def available() -> list[str]:
+    """Measures this machine offers, asked of the kernel without taking any (``confine`` says what holds). A container
+    may refuse a measure that its kernel has."""
+    if not hasattr(os, "memfd_create"):
+        return []
+    libc = ctypes.CDLL(None, use_errno=True)
+    held = ["rlimits"]
+    if libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1) >= 1:
+        held.append("landlock")
+    known = _DENIED_CALLS.get(platform.machine())
+    refused = ctypes.c_uint32(_REFUSED)
+    if known is not None and libc.syscall(known[1], _ACTION_AVAILABLE, 0, ctypes.byref(refused)) == 0:
+        held.append("seccomp")
+    return held
+
+
+def confinement_words(held: Iterable[str]) -> str:
+    """One sentence on what keeps the reader of vendor files from doing harm, and what does not on this machine."""
+    held = list(held)
+    if not held:
+        return "vendor files are read by the program itself: this system has no confined process for them"
+    kept = [words for name, every in _KEPT_FROM.items() if name in held for words in every]
+    open_to = [words for name, every in _KEPT_FROM.items() if name not in held for words in every]
+    said = "vendor files are read in a process of their own with limits on memory and time"
+    if kept:
+        said += f", kept from {_listed(kept, 'and')}"
+    if open_to:
+        said += f"; this machine's kernel or container cannot keep it from {_listed(open_to, 'or')}"
+    return said
+
+
+def _listed(words: list[str], last: str) -> str:
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else words[0]
 
 
 def confine(packages: Iterable[Path]) -> list[str]:
@@ -117,7 +157,7 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
         return False
     architecture, number, denied = known
     load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
-    refused, allowed = 0x00050000 | 13, 0x7FFF0000  # errno 13: permission denied
+    refused, allowed = _REFUSED | 13, 0x7FFF0000  # errno 13: permission denied
     code = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, refused), (load, 0, 0, 0)]
     # x32 calls of x86-64 have numbers of their own, from 2**30 on.
     tests = [(at_least, 1 << 30), *((equal, call) for call in denied)]

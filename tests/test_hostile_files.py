@@ -21,6 +21,7 @@ import importers
 from importers import apart
 from importers.apart import parse
 from importers.base import Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
+from importers.confinement import available, confinement_words
 from importers.registry import importer_of
 from importers.workbook import read_sheet
 from store.protocol_file import parse_protocol
@@ -67,6 +68,37 @@ def test_a_confined_process_reaches_neither_files_nor_network_nor_programs(tmp_p
         assert {outcome[name] for name in ("network", "program", "signal")} == {"PermissionError"}
     assert set(held) == expected
     assert secret.read_text() == "x"
+
+
+def test_status_and_verify_say_what_the_reader_is_kept_from(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "kept from other files, the network and other programs"
+    held = apart.measures()
+    assert available() == held
+    line = ["--study", str(study.root)]
+    assert run(["verify", "--json", *line]) == 0
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["reading"]["ok"] and checks["reading"]["detail"] == confinement_words(held)
+    assert run(["status", *line]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert (said in told) == (set(held) == {"rlimits", "landlock", "seccomp"})
+    monkeypatch.setattr("importers.confinement.available", lambda: ["rlimits", "seccomp"])
+    assert run(["status", *line]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the network and other programs; this machine's kernel or container cannot keep it from other files" in told
+    assert run(["status", "--json", *line]) == 0
+    assert json.loads(capsys.readouterr().out)["confinement"] == ["rlimits", "seccomp"]
+
+
+def test_verify_says_that_the_reader_does_not_start(
+    study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")
+        apart._POOL.close()
+        assert run(["verify", "--study", str(study.root)]) == 14
+    assert "did not start" in " ".join(capsys.readouterr().out.split())
 
 
 def zipped(path: Path, members: dict[str, bytes]) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from store.ledger_chain import Head
     from store.study import Study
+    from store.verify import Check
     from tui.report import ImportReport
 
 HOOK_S = 300
@@ -52,6 +53,19 @@ def run_hook(command: str, report: ImportReport) -> None:
         report.messages.append(f"The hook ended with exit code {done.returncode}. The import is not affected.")
 
 
+def check_reading() -> Check:
+    """Whether the process that reads vendor files starts, and what it is kept from on this machine."""
+    from importers import apart
+    from importers.confinement import confinement_words
+    from store.errors import IntegrityFailure
+    from store.verify import Check
+
+    try:
+        return Check("reading", True, confinement_words(apart.measures()))
+    except IntegrityFailure as error:
+        return Check("reading", False, f"{error.message} {error.remedy}")
+
+
 def approve(study: Study, file: Path, reason: str) -> tuple[dict[str, Any], Head]:
     """Record that the columns of a file are approved for its [[source]].
 
@@ -59,6 +73,7 @@ def approve(study: Study, file: Path, reason: str) -> tuple[dict[str, Any], Head
     """
     import duckdb
 
+    from importers import apart
     from importers.base import ReadContext, SourceFile
     from importers.discover import find_inputs
     from importers.registry import importer_of
@@ -80,7 +95,8 @@ def approve(study: Study, file: Path, reason: str) -> tuple[dict[str, Any], Head
         )
     archived = SourceArchive(study).measure(file)
     with duckdb.connect() as con:
-        parsed = importer_of(found.recognised.format).parse(
+        parsed = apart.parse(
+            importer_of(found.recognised.format),
             SourceFile(file, file.name, archived.sha256),
             found.recognised,
             ReadContext(protocol.protocol, found.source, con),

@@ -39,6 +39,8 @@ class StudyStatus:
     to_fill_in: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
+    confinement: list[str] = field(default_factory=list)
+    """Measures that this machine offers against files made to harm their reader."""
     unread: list[str] = field(default_factory=list)
     """Sentences on what this account could not read."""
 
@@ -61,6 +63,7 @@ class StudyStatus:
             "protocol_changed": self.protocol_changed,
             "protocol_problem": self.protocol_problem,
             "to_fill_in": self.to_fill_in,
+            "confinement": self.confinement,
             "unread": self.unread,
             "files": self.files,
             "quarantine": self.quarantine,
@@ -69,6 +72,7 @@ class StudyStatus:
 
 def read_status(study: Study) -> StudyStatus:
     """Read everything this account may read."""
+    from importers.confinement import available
     from store.locking import running_import
     from tui.reading import study_name, study_title
 
@@ -80,6 +84,7 @@ def read_status(study: Study) -> StudyStatus:
         status.integrity_problem = f"{error.message} {error.effect} {error.remedy}"
     holder = running_import(study)
     status.running_import = asdict(holder) if holder else None
+    status.confinement = available()
     _read_ledger(study, status)
     _read_protocol(study, status)
     return status
@@ -173,6 +178,8 @@ _COUNTS = ("rows_read", "rows_new", "rows_duplicate", "rows_superseded", "rows_q
 
 
 def _facts(status: StudyStatus) -> list[tuple[str, object]]:
+    from importers.confinement import confinement_words
+
     release = status.release
     facts: list[tuple[str, object]] = [("Study", status.title), ("Folder", status.study.root)]
     if release is None:
@@ -185,7 +192,7 @@ def _facts(status: StudyStatus) -> list[tuple[str, object]]:
             ("Data", f"{len(status.files)} files, {release.data_cut_words}"),
             ("Committed", release.ledger_head),
         ]
-    facts.append(("Ledger", status.ledger_head))
+    facts += [("Ledger", status.ledger_head), ("Reading", confinement_words(status.confinement))]
     return facts
 
 
