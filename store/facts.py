@@ -8,6 +8,7 @@ the source id in the place of the name and nothing for the other two, the unblin
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -31,6 +32,9 @@ NOTHING_TO_BUILD = (MAKE_RELEASE, RESTORE_RELEASE, "export", NAME_CUT)
 """Actions after which a release would be the same again."""
 
 APPROVE_LAYOUT = "approve_layout"
+
+_CLOCK_STEP = dt.timedelta(minutes=1)
+"""That a clock may be put back without a word."""
 
 WITHHELD = ("name", "dataset", "source", "layout")
 """Facts of a file that a blinded trial keeps in its unblinded ledger."""
@@ -156,6 +160,21 @@ class Facts:
         """These facts and the files of the run that is being committed, in order of precedence."""
         ordered = sorted((*self.sources, *more), key=lambda fact: fact.precedence)
         return replace(self, sources=tuple(ordered), protocol_sha256=protocol_sha256)
+
+
+def receipt_time(sources: Iterable[SourceFact]) -> tuple[dt.datetime, list[str]]:
+    """When files of a run that begins now are received (naive UTC), and what is to say of the machine's clock.
+
+    Never before an earlier run: of files that state no export time the one received later wins, so a clock that was put
+    back would let an old snapshot win over the new one.
+    """
+    now = dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=time.time_ns() // 1000)
+    last = max((fact.received_utc for fact in sources), default=dt.datetime.min)
+    if now > last:
+        return now, []
+    said = f"The clock of this machine says {now:%Y-%m-%d %H:%M} UTC; files were received until {last:%Y-%m-%d %H:%M}. "
+    advice = "Files of this run count as received right after those. Check the clock."
+    return last + dt.timedelta(microseconds=1), [said + advice] if last - now > _CLOCK_STEP else []
 
 
 def read_facts(rows: Iterable[LedgerRow], unblinded: Iterable[LedgerRow] | None = None) -> Facts:

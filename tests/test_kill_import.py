@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -25,6 +26,8 @@ from tui.rebuilding import rebuild
 STEPS = ("archived", "parsed", "built", *PUBLISH_STEPS)
 COMMITTED = STEPS[STEPS.index("committed") :]
 KILLS = 4
+MANY_KILLS = int(os.environ.get("DOSETRAIL_KILLS", "400"))
+"""Of the slow test, over four seeds and two studies."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def test_killed_at_many_random_moments(
     importers: Children, begun: Begun, blinded: Begun, tmp_path: Path, seed: int
 ) -> None:
     for number, study in enumerate((begun, blinded)):
-        codes = kill_at_random(importers, study, tmp_path / str(number), 50, seed, in_a_row=3)
+        codes = kill_at_random(importers, study, tmp_path / str(number), MANY_KILLS // 8, seed, in_a_row=3)
         assert codes.count(-signal.SIGKILL) >= 0.25 * len(codes)
 
 

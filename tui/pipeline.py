@@ -7,7 +7,6 @@ swap. Killed before the commit nothing happened; killed after it, the next comma
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from store.facts import (
     SourceFact,
     read_facts,
     read_releases,
+    receipt_time,
 )
 from store.interruption import interruptible, signals_held
 from store.layouts import check_layout
@@ -138,7 +138,8 @@ class _Run:
         self.rows = study.ledger.read()
         self.facts = read_facts(self.rows, read_unblinded_rows(study))
         self.releases = read_releases(self.rows)
-        self.received_utc = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        self.received_utc, said = receipt_time(self.facts.sources)
+        self.messages.extend(said)
         self.reports: list[FileReport] = []
         self.new_files: list[NewFile] = []
         self.release: int | None = None
