@@ -85,6 +85,7 @@ fuzz: .venv/tools.stamp
 bench: .venv/tools.stamp
 	$(BIN)/python tests/bench/run.py
 	$(BIN)/python tests/bench/formats.py
+	$(BIN)/python tests/bench/overlapping.py
 
 # ---- upkeep
 
