@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import JsonOption, ReasonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.ledger import Entry
 
 SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help="Subject who withdrew.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 
 
 def withdraw(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import AsOfOption, JsonOption, ReasonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.deviations import Deviation
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from store.study import Study
 
 DeviationArgument = Annotated[str, typer.Argument(metavar="DEVIATION", help="Id of the deviation, such as D-0041.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 ImportanceOption = Annotated[
     str | None, typer.Option("--importance", metavar="IMPORTANCE", help="major or minor.", show_default=False)
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import JsonOption, ReasonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.ledger import Entry
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tui.reading import Reader
 
 DeviceArgument = Annotated[str, typer.Argument(metavar="DEVICE", help="Device id as the data have it.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would move; record nothing.")]
 
 

@@ -42,6 +42,7 @@ UnblindedOption = Annotated[
     bool,
     typer.Option("--unblinded", help="Blinded trials: read the unblinded release, if you may."),
 ]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 AsOfOption = Annotated[
     int | None,
     typer.Option("--as-of", metavar="RELEASE", help="Read an earlier release by its number.", show_default=False),

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import AsOfOption, JsonOption, ReasonOption, StudyOption, open_study, study_word
 
 ProblemArgument = Annotated[str, typer.Argument(metavar="PROBLEM", help="Id of the problem, such as P-1f2e3d4c.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change; record nothing.")]
 
 

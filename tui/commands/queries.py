@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study, study_word
+from tui.commands.options import AsOfOption, JsonOption, ReasonOption, StudyOption, open_study, study_word
 
 if TYPE_CHECKING:
     from store.ledger_chain import Head
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from store.study import Study
 
 QueryArgument = Annotated[str, typer.Argument(metavar="QUERY", help="Id of the query, such as Q-0041.")]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 
 
 def queries(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.options import AsOfOption, JsonOption, StudyOption, open_study
+from tui.commands.options import AsOfOption, JsonOption, ReasonOption, StudyOption, open_study
 
 if TYPE_CHECKING:
     from store.ledger import Entry
@@ -18,7 +18,6 @@ AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="As of this moment in UTC, not now.", show_default=False),
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the audit trail.")]
 
 
 def worklist(
