@@ -68,14 +68,6 @@ def read_sheets(content: Path | bytes, name: str, wanted: str | None) -> dict[st
     return _POOL.read_sheets(content, name, wanted)
 
 
-def measures() -> list[str]:
-    """Names of the measures that hold in the process that reads files, started where none is at work (a second).
-
-    Raises ``IntegrityFailure`` where it does not start.
-    """
-    return _POOL.measures() if hasattr(os, "memfd_create") else []
-
-
 class _Child:
     """A running child and the memory through which it gets its files."""
 
@@ -118,17 +110,6 @@ class _Child:
             request = {**request, "protocol": protocol}
             self._protocol = protocol
         body = pickle.dumps({**request, "size": size})
-        self.started()
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(FRAME.pack(len(body)) + body)
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise EOFError from error
-        return self._receive(time.monotonic() + 10 * allowed_seconds(size))
-
-    def started(self) -> list[str]:
-        """Wait until it is ready: the measures that hold. Raises ``IntegrityFailure`` where it does not start."""
         if self.measures is None:
             try:
                 self.measures = json.loads(self._receive(time.monotonic() + 120)[0])
@@ -138,7 +119,13 @@ class _Child:
                     effect="No file was read, nothing was changed.",
                     remedy="Install dosetrail again into an environment of its own.",
                 ) from error
-        return self.measures
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(FRAME.pack(len(body)) + body)
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise EOFError from error
+        return self._receive(time.monotonic() + 10 * allowed_seconds(size))
 
     def _receive(self, deadline: float) -> list[bytes]:
         (count,) = FRAME.unpack(self._read(FRAME.size, deadline))
@@ -202,28 +189,17 @@ class _Pool:
             raise _refusal(name, told)
         return _frames(told, frames)
 
-    def measures(self) -> list[str]:
-        try:
-            return self._at_work().started()
-        except BaseException:
-            self.close()
-            raise
-
-    def _at_work(self) -> _Child:
+    def _ask(
+        self, name: str, content: Path | bytes, request: dict[str, Any], protocol: object = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
         if self._pid != os.getpid():
             # A forked copy of the process that started it: two would talk over each other on its pipes.
             self._child, self._pid = None, os.getpid()
         if self._child is None or self._child.files >= FILES_PER_CHILD:
             self.close()
             self._child = _Child()
-        return self._child
-
-    def _ask(
-        self, name: str, content: Path | bytes, request: dict[str, Any], protocol: object = None
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        child = self._at_work()
         try:
-            parts = child.ask(content, request, protocol)
+            parts = self._child.ask(content, request, protocol)
             return json.loads(parts[0]), parts[1:]
         except TimeoutError:
             self.close()
