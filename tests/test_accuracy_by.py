@@ -73,7 +73,7 @@ def expected(subject: str, dose: dict[str, Any], first: dt.datetime) -> dict[str
     }
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.fixed_dictionaries({"P1": st.lists(DOSE, min_size=1, max_size=12), "P2": st.lists(DOSE, max_size=8)}))
 def test_breakdowns_agree_with_a_loop_over_the_doses(doses: dict[str, list[dict[str, Any]]]) -> None:
     log: dict[str, list[Any]] = {}

@@ -24,7 +24,7 @@ from tui.export_rows import NAMED
 
 Capture = pytest.CaptureFixture[str]
 
-EVERY_FORMAT = ("full", "doses", "patient-profile", "summary")
+EVERY_FORMAT = ("full", "doses")
 
 
 @pytest.fixture(scope="module")

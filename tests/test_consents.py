@@ -96,6 +96,7 @@ CASES = {
 """Forms of a subject N, and how many of its doses of 1 to 10 March they cover."""
 
 
+@pytest.mark.slow
 def test_who_stops_stops_for_every_version_until_a_later_form(study: Study, tmp_path: Path) -> None:
     names = {f"N{number}": case for number, case in enumerate(CASES.values(), 1)}
     people = [*(f"S{n},01,A,P{n}" for n in (1, 2, 3)), *(f"{name},01,A,Q{name}" for name in names)]

@@ -124,7 +124,7 @@ ALLOWED = [what for what in (*NAMED, *(view.name for view in all_views())) if wh
 
 
 @pytest.mark.parametrize(
-    "format", [name if name in ("csv", "json") else pytest.param(name, marks=pytest.mark.slow) for name in FORMAT_NAMES]
+    "format", [name if name == "csv" else pytest.param(name, marks=pytest.mark.slow) for name in FORMAT_NAMES]
 )
 def test_nothing_planted_leaves(format: str, study: Study, tmp_path: Path) -> None:
     several = ("full", "patient-profile")

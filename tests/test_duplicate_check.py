@@ -25,7 +25,7 @@ DOSE = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(doses=st.lists(DOSE, max_size=14))
 def test_a_dose_in_two_files_is_asked_about_unless_each_came_from_a_device_of_its_own(
     doses: list[tuple[object, ...]],

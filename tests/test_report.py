@@ -84,6 +84,7 @@ def test_a_table_has_intervals_differences_and_how_each_line_is_computed(page: s
     assert "<h3>Safety population</h3>" in page and "ZAN_LOW: Zanomaline Low Dose (54 mg)" in page
 
 
+@pytest.mark.slow
 def test_the_same_release_gives_the_same_bytes(page: str, study: Study, tmp_path: Path) -> None:
     again = tmp_path / "again.html"
     assert run(["report", "--study", str(study.root), "--out", str(again)]) == 0
