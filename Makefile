@@ -74,7 +74,7 @@ test: .venv/tools.stamp .venv/duckdb14.stamp
 	$(BIN)/pytest -n 2 --dist loadfile -m 'not slow'
 
 test-slow: .venv/tools.stamp .venv/duckdb14.stamp
-	$(BIN)/pytest -m slow
+	DOSETRAIL_ALL_EXAMPLES=1 $(BIN)/pytest -m 'slow or examples'
 
 soak: .venv/tools.stamp
 	$(BIN)/pytest -m slow tests/test_nights.py

@@ -34,16 +34,16 @@ ROUNDED = 12
 """Significant digits of a double that count."""
 
 
-def compute_table_digest(con: duckdb.DuckDBPyConnection, table: Table, *, relation: str) -> str:
+def compute_table_digest(
+    con: duckdb.DuckDBPyConnection, table: Table, *, relation: str, rows: int | None = None
+) -> str:
     """``<rows>:<hash>`` of a relation that has the table's columns, in its stored order.
 
     A column that is NULL throughout does not count, so a release made before the column existed has the same digest.
+    ``rows``: how many it has, where that is known.
     """
-    (count,) = con.execute(f"SELECT count(*) FROM {relation}").fetchall()[0]
-    return _digest(con, table, relation, count)
-
-
-def _digest(con: duckdb.DuckDBPyConnection, table: Table, relation: str, rows: int) -> str:
+    if rows is None:
+        ((rows,),) = con.execute(f"SELECT count(*) FROM {relation}").fetchall()
     if rows == 0:
         return "0:"
     con.execute("SET preserve_insertion_order = true")
@@ -159,7 +159,8 @@ def compute_release_digest(con: duckdb.DuckDBPyConnection, catalog: str) -> tupl
     counted = " UNION ALL ".join(f"SELECT {place}, count(*) FROM {name}" for place, (_, _, name) in enumerate(present))
     counts = dict(con.execute(counted).fetchall())
     tables = {
-        label: _digest(con, table, relation, counts[place]) for place, (label, table, relation) in enumerate(present)
+        label: compute_table_digest(con, table, relation=relation, rows=counts[place])
+        for place, (label, table, relation) in enumerate(present)
     }
     text = "\n".join(f"{name} {digest}" for name, digest in tables.items())
     return hashlib.sha256(text.encode()).hexdigest(), tables

@@ -73,6 +73,16 @@ _VISITS = f"""
         AND NOT EXISTS (FROM visit d WHERE d.subject_id = p.subject_id AND d.visit_number = v.visit_number)
 """
 
+DELETION_ASKED = """(
+        SELECT subject_id, min(day) AS asked_date
+        FROM (SELECT subject_id, withdrawn_date AS day FROM consent WHERE effect = 'delete_request'
+            UNION ALL SELECT subject_id, withdrawn_date FROM consent_withdrawal WHERE effect = 'delete_request')
+        WHERE day IS NOT NULL AND subject_id NOT IN (
+            SELECT subject_id FROM consent_withdrawal WHERE effect = 'deletion_answered')
+        GROUP BY subject_id
+    )"""
+"""Subjects whose request to delete their data is not answered, with the day of the first."""
+
 _WORK = f"""
     WITH today AS (FROM {_TODAY}), items AS (
         SELECT 'query' AS what, query_id AS ref, subject_id, {QUESTION_SQL} AS problem, due_date AS due, priority,
@@ -94,13 +104,8 @@ _WORK = f"""
         UNION ALL SELECT 'deviation', deviation_id, subject_id, 'confirm or dismiss: ' || coalesce(term, found_by),
             CAST(NULL AS DATE), CASE WHEN importance = 'major' THEN 'high' ELSE 'medium' END, 1
         FROM deviation_recorded WHERE state = 'proposed'
-        UNION ALL SELECT 'deletion', subject_id, subject_id, 'wants the data deleted, since ' || min(day),
-            CAST(NULL AS DATE), 'high', 1
-        FROM (SELECT subject_id, withdrawn_date AS day FROM consent WHERE effect = 'delete_request'
-            UNION ALL SELECT subject_id, withdrawn_date FROM consent_withdrawal WHERE effect = 'delete_request')
-        WHERE day IS NOT NULL AND subject_id NOT IN (
-            SELECT subject_id FROM consent_withdrawal WHERE effect = 'deletion_answered')
-        GROUP BY subject_id
+        UNION ALL SELECT 'deletion', subject_id, subject_id, 'wants the data deleted, since ' || asked_date,
+            CAST(NULL AS DATE), 'high', 1 FROM {DELETION_ASKED}
         UNION ALL SELECT 'return', device_id, subject_id, device_id || ' is not back from a subject who left'
             || coalesce(' on ' || left_date, ''), CAST(NULL AS DATE), 'medium', 1
         FROM {ACCOUNTED} WHERE not_returned

@@ -19,7 +19,7 @@ settings.load_profile("dosetrail")
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: looking through it again and again took a seventh of the tests' time."""
+    """What is loaded by now stays: looking through it again and again took a seventh of test_desk's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from generic_study import figure, frames, protocol, results
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 AT = dt.datetime(2024, 3, 1, 8)
@@ -73,7 +74,7 @@ def expected(subject: str, dose: dict[str, Any], first: dt.datetime) -> dict[str
     }
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5, 15)
 @given(st.fixed_dictionaries({"P1": st.lists(DOSE, min_size=1, max_size=12), "P2": st.lists(DOSE, max_size=8)}))
 def test_breakdowns_agree_with_a_loop_over_the_doses(doses: dict[str, list[dict[str, Any]]]) -> None:
     log: dict[str, list[Any]] = {}

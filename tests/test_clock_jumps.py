@@ -19,8 +19,6 @@ from store.verify import verify_study
 from tui.cli import run
 from tui.rebuilding import rebuild
 
-pytestmark = pytest.mark.xdist_group("night")
-
 YEAR_NS = 366 * 86_400 * 10**9
 Capture = pytest.CaptureFixture[str]
 

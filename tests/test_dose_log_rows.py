@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from pathlib import Path
 
+from examples import examples
 from generic_files import COLUMNS, mapped, read
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -106,7 +107,7 @@ blank = st.just(Line(b"", None))
     st.sampled_from((b"\n", b"\r\n")),
     st.booleans(),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@examples(25, 80, suppress_health_check=[HealthCheck.too_slow])
 def test_every_row_in_one_place(lines: list[Line], end: bytes, final_end: bool) -> None:
     good = Line(GOOD.encode(), ("S9", dt.datetime(2024, 5, 5, 5, 5, 5), Decimal("5.5"), "z"))
     # Rows without fault keep the share of faulty ones below what makes a file suspect as a whole.
@@ -129,7 +130,7 @@ def test_every_row_in_one_place(lines: list[Line], end: bytes, final_end: bool) 
 
 
 @given(st.lists(numbers, min_size=1, max_size=200))
-@settings(max_examples=25, deadline=None)
+@examples(25, 40)
 def test_amounts_equal_the_decimal_of_their_text(cells: list[str]) -> None:
     """The same rule for a comma as decimal sign: every text with its signs exchanged gives the same amount."""
     plain = [cell for cell in cells if not any(sign in cell for sign in '\n\r"|,')]
@@ -169,7 +170,7 @@ def test_amounts_equal_the_decimal_of_their_text(cells: list[str]) -> None:
         max_size=60,
     )
 )
-@settings(max_examples=25, deadline=None)
+@examples(25, 40)
 def test_any_bytes_are_accounted_for(tokens: list[bytes]) -> None:
     """Whatever follows a header: no line is lost, and every line is part of a row, a rejected row, or blank."""
     body = b"".join(tokens)

@@ -6,7 +6,8 @@ import datetime as dt
 from collections import defaultdict
 
 import duckdb
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from store.checks import BUILT_IN
@@ -25,7 +26,7 @@ DOSE = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25, 60)
 @given(doses=st.lists(DOSE, max_size=14))
 def test_a_dose_in_two_files_is_asked_about_unless_each_came_from_a_device_of_its_own(
     doses: list[tuple[object, ...]],

@@ -21,7 +21,7 @@ import importers
 from importers import apart
 from importers.apart import parse
 from importers.base import Parsed, ReadContext, Recognised, SourceFile, UnreadableFile
-from importers.confinement import available, confinement_words
+from importers.confinement import available
 from importers.registry import importer_of
 from importers.workbook import read_sheet
 from store.protocol_file import parse_protocol
@@ -70,15 +70,12 @@ def test_a_confined_process_reaches_neither_files_nor_network_nor_programs(tmp_p
     assert secret.read_text() == "x"
 
 
-def test_status_and_verify_say_what_the_reader_is_kept_from(
+def test_status_says_what_the_reader_is_kept_from(
     study: Study, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = "kept from other files, the network and other programs"
     held = available()
     line = ["--study", str(study.root)]
-    assert run(["verify", "--json", *line]) == 0
-    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
-    assert checks["reading"]["ok"] and checks["reading"]["detail"] == confinement_words(held)
     assert run(["status", *line]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert (said in told) == (set(held) == {"rlimits", "landlock", "seccomp"})

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from importers.base import Parsed
@@ -112,7 +113,7 @@ def expected_current(all_files: list[FakeFile]) -> Counter[tuple[str | None, int
 
 
 @given(files)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12, 25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_identity_rules_and_accounting(tmp_path: Path, files: list[FakeFile]) -> None:
     enrolled = subjects("S1")
     built, doses = build(tmp_path, [enrolled, *((file.fact, file.parsed()) for file in files)])

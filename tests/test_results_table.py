@@ -7,8 +7,9 @@ import datetime as dt
 import polars as pl
 import pytest
 from canonical_frames import polars_type
+from examples import examples
 from generic_study import days, frames, protocol, results
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from trial_protocols import autoinjector, pilot
 from trial_releases import AUTOINJECTOR, PILOT, received, release_tables, text
@@ -81,9 +82,7 @@ log = st.dictionaries(
 )
 
 
-@settings(
-    max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
-)  # shrinking takes minutes
+@examples(5, 8, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking takes minutes
 @given(log, st.integers(0, 5))
 def test_one_pass_equals_two_and_order_and_parts_change_nothing(doses: dict, seed: int) -> None:
     start = dt.datetime(2024, 3, 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.filters import Field, FilterProblem, complete, read_filter, words_of
@@ -76,7 +77,7 @@ def test_what_is_not_understood_is_said(text: str, said: str) -> None:
         read_filter(text, FIELDS)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80, 200)
 @given(st.text(max_size=40))
 def test_any_text_is_a_filter_or_a_sentence(text: str) -> None:
     try:

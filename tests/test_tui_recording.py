@@ -1,16 +1,21 @@
-"""What can be recorded about a patient, from the key d to the ledger."""
+"""What can be recorded about a patient, from the key u to the ledger."""
 
 from __future__ import annotations
 
+import datetime as dt
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from desk_study import copy_desk_study, drive
+from studies import trial_file
 from tui_driver import Driver
 
 from store.ledger_chain import LedgerRow
 from store.study import Study
-from tui.recording import REASON, Blank, Entry
+from tui.cli import run
+from tui.pages import Pages
+from tui.recording import REASON, Blank, Entry, entries_about
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def study(desk_study_made: Path, tmp_path: Path) -> Study:
 
 async def choose(driver: Driver, meaning: str) -> list[str]:
     """Open the list about the patient under the cursor and choose a line; the first question is then asked."""
-    lines = await driver.press("d")
+    lines = await driver.press("u")
     place = next(number for number, line in enumerate(lines[2:]) if meaning in line)
     return await driver.press(*["down"] * place, "enter")
 
@@ -87,6 +92,32 @@ def test_escape_at_any_question_records_nothing(study: Study) -> None:
 
     drive(study, script)
     assert study.ledger.head() == head
+
+
+def test_what_a_command_says_of_an_arm_is_not_copied(study: Study) -> None:
+    async def script(driver: Driver) -> None:
+        lines = await driver.press("colon", *"status", "enter")
+        assert "ended with 0" in lines[0] and "Y copy" in lines[-1]
+        await driver.press(
+            "escape", "colon", *"unblind", "space", "S", "1", "space", *["minus"] * 2, *"reason", "space"
+        )
+        lines = await driver.press("x", "enter")
+        assert "ended with" in lines[0] and "Y copy" not in lines[-1]
+
+    drive(study, script)
+
+
+def test_every_report_of_an_event_is_submitted_under_its_own_rule(study: Study) -> None:
+    protocol = study.protocol_path.read_text()
+    rule = '[[safety_rule]]\nid = "{}"\nsend_to = "authority"\nhours = 24\n'
+    study.protocol_path.write_text(protocol + rule.format("early") + rule.format("late"))
+    assert run(["release", "--study", str(study.root)]) in (0, 3)
+    with closing(Pages(trial_file(study))) as pages:
+        entries = pages.run_now(lambda: entries_about(pages, "S2", dt.date(2026, 3, 9)))
+    words = {entry.meaning: entry.words(dict.fromkeys(entry.blanks, "x")) for entry in entries}
+    assert words["Reported by rule early: event 1, [bold]fall"][-3:] == ["S2", "1", "early"]
+    assert words["Reported by rule late: event 1, [bold]fall"][-3:] == ["S2", "1", "late"]
+    assert len({tuple(line) for line in words.values()}) == len(entries)
 
 
 def test_what_is_typed_is_never_an_option() -> None:

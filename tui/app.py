@@ -236,7 +236,7 @@ class DosetrailApp(App[None]):
         self.place.ask(raise_question(self, self.place.about()))
 
     async def action_record_about(self) -> None:
-        """d: what can be recorded about the subject under the cursor."""
+        """u: what can be recorded about the subject under the cursor."""
         from tui.recording import recording_screen
 
         await self.open_record(await recording_screen(self, self.place.about()[0]))

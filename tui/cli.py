@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @functools.cache
 def _whole_command() -> Command:
-    """The command line, put together once: 0.1 s that every command of the app's command line would pay again."""
+    """The command line, put together once in a process (0.1 s)."""
     from typer.main import get_command
 
     from tui.commands import assemble

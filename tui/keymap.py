@@ -61,7 +61,7 @@ COLUMNS = (
 )
 
 RECORD = Key(
-    ("d",), "d", "record_about", "do", "Record something about the subject: deviation, consent, devices, reports", 4
+    ("u",), "u", "record_about", "update", "Record something about the subject: deviation, consent, device, report", 4
 )
 
 EXPORT = Key(("x",), "x", "export", "export", "Export this list; Enter writes it", 5)
@@ -203,7 +203,7 @@ SCREENS: dict[str, tuple[Key, ...]] = {
 }
 """Keys of each screen. What a screen says about a key wins over `EVERYWHERE`.
 
-Kept free for what comes later: g (go to subject), Space and * (marks), u.
+Kept free for what comes later: g (go to subject), Space and * (marks).
 """
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from store.ledger_chain import Head
     from store.study import Study
-    from store.verify import Check
     from tui.report import ImportReport
 
 HOOK_S = 300
@@ -51,14 +50,6 @@ def run_hook(command: str, report: ImportReport) -> None:
         return
     if done.returncode:
         report.messages.append(f"The hook ended with exit code {done.returncode}. The import is not affected.")
-
-
-def check_reading() -> Check:
-    """What the process that reads vendor files is kept from on this machine; nothing of it is an error."""
-    from importers.confinement import available, confinement_words
-    from store.verify import Check
-
-    return Check("reading", True, confinement_words(available()))
 
 
 def approve(study: Study, file: Path, reason: str) -> tuple[dict[str, Any], Head]:

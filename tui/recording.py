@@ -8,6 +8,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from store.macros_day import DELETION_ASKED
 from tui.screens.place import Question
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Entry:
     """Something to record: options of a command with their values, then its arguments."""
 
     meaning: str
-    command: tuple[str, str]
+    command: tuple[str, ...]
     options: dict[str, str | Blank]
     arguments: tuple[str | Blank, ...]
 
@@ -46,7 +47,7 @@ class Entry:
             return typed[word] if isinstance(word, Blank) else word
 
         options = [f"--{name}={filled(word)}" for name, word in self.options.items()]
-        return [*filter(None, self.command), *options, "--", *map(filled, self.arguments)]
+        return [*self.command, *options, "--", *map(filled, self.arguments)]
 
 
 REASON = Blank("reason")
@@ -77,22 +78,19 @@ def entries_about(pages: Pages, subject: str, today: dt.date) -> list[Entry]:
         ),
     ]
     entries += _devices(pages, subject, day) + _reports(pages, subject)
-    if pages.query(
-        "SELECT 1 FROM consent WHERE subject_id = ? AND effect = 'delete_request' "
-        "UNION ALL SELECT 1 FROM consent_withdrawal WHERE subject_id = ? AND effect = 'delete_request'",
-        [subject, subject],
-    ):
+    if pages.query(f"SELECT 1 FROM {DELETION_ASKED} WHERE subject_id = ?", [subject]):
         meaning = "The request to delete its data is answered"
         entries.append(Entry(meaning, ("consent", "answer"), {"reason": REASON}, (subject,)))
     if pages.query("SELECT 1 FROM build_info WHERE blinding_state = 'blinded'", []):
-        entries.append(Entry("Emergency: show the arm", ("unblind", ""), {"reason": REASON}, (subject,)))
+        entries.append(Entry("Emergency: show the arm", ("unblind",), {"reason": REASON}, (subject,)))
     return entries
 
 
 def _devices(pages: Pages, subject: str, day: Blank) -> list[Entry]:
     entries = []
     held = pages.query(
-        "SELECT DISTINCT device_id FROM device_assignment WHERE subject_id = ? AND end_date IS NULL ORDER BY 1",
+        "SELECT device_id FROM release.device_accountability WHERE subject_id = ? AND state = 'with subject' "
+        "ORDER BY device_id",
         [subject],
     )
     for (device,) in held:
@@ -108,21 +106,22 @@ def _devices(pages: Pages, subject: str, day: Blank) -> list[Entry]:
 
 
 def _reports(pages: Pages, subject: str) -> list[Entry]:
-    entries = []
     waiting = pages.query(
-        "SELECT DISTINCT r.event_seq, r.rule_id, r.send_to, e.term FROM safety_report r "
+        "SELECT r.event_seq, any_value(e.term), list(r.rule_id ORDER BY r.rule_id) FROM safety_report r "
         "LEFT JOIN adverse_event e ON e.subject_id = r.subject_id AND e.event_seq = r.event_seq "
-        "WHERE r.subject_id = ? AND r.submitted_utc IS NULL ORDER BY ALL",
+        "WHERE r.subject_id = ? AND r.submitted_utc IS NULL GROUP BY r.event_seq ORDER BY r.event_seq",
         [subject],
     )
-    for event, rule, send_to, term in waiting:
-        when: dict[str, str | Blank] = {"at": Blank("when, UTC, as 2026-03-01 09:30"), "reason": REASON}
+    when: dict[str, str | Blank] = {"at": Blank("when, UTC, as 2026-03-01 09:30"), "reason": REASON}
+    entries = []
+    for event, term, rules in waiting:
         about = f"event {event}, {term or 'no term'}"
+        entries.append(Entry(f"Somebody was aware of {about}", ("safety", "aware"), when, (subject, event)))
         entries += [
-            Entry(f"Somebody was aware of {about}", ("safety", "aware"), when, (subject, event)),
-            Entry(f"Reported to {send_to}: {about}", ("safety", "submit"), when, (subject, event, rule)),
+            Entry(f"Reported by rule {rule}: {about}", ("safety", "submit"), when, (subject, event, rule))
+            for rule in rules
         ]
-    return list({(entry.meaning, entry.arguments): entry for entry in entries}.values())
+    return entries
 
 
 async def recording_screen(app: DosetrailApp, subject: str) -> ChoiceScreen:
@@ -133,14 +132,16 @@ async def recording_screen(app: DosetrailApp, subject: str) -> ChoiceScreen:
     below = app.place
     entries = await app.desk.pages.run(lambda: entries_about(app.desk.pages, subject, dt.datetime.now().date()))
 
+    by_row: dict[tuple[object, ...], Entry] = {(entry.meaning, " ".join(entry.command)): entry for entry in entries}
+
     async def chosen(row: tuple[object, ...]) -> None:
-        ask_blanks(app, next(entry for entry in entries if entry.meaning == row[0]), {})
+        ask_blanks(app, by_row[row], {})
 
     return ChoiceScreen(
         below,
         f"RECORD  about {subject}",
         (Column("meaning", "what is recorded", 44, grow=True), Column("command", "command", 18)),
-        [(entry.meaning, " ".join(filter(None, entry.command))) for entry in entries],
+        list(by_row),
         ("Nothing can be recorded here.",),
         chosen,
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from run import IMPORT, YARDSTICK, make_study, timed  # noqa: E402
+from run import IMPORT, YARDSTICK, make_log, make_study, timed  # noqa: E402
 
 OLD_ROWS = 99
 _NEW_SEQUENCE = 1_000_000_000
@@ -58,13 +57,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
     folder = arguments.folder / str(arguments.rows)
-    log = folder / "dose-log.csv"
-    if not log.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        script = HERE / "generate_dose_log.py"
-        subprocess.run(
-            [sys.executable, script, folder, "--rows", str(arguments.rows)], check=True, stdout=subprocess.DEVNULL
-        )
+    log = make_log(folder, arguments.rows)
     study, exports, plain = folder / "overlapping", folder / "exports", folder / "plain.duckdb"
     make_study(folder, study)
     timed([sys.executable, "-c", IMPORT, str(study), str(log)])

@@ -64,6 +64,16 @@ def timed(command: list[str]) -> tuple[float, float, str]:
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000, output
 
 
+def make_log(folder: Path, rows: int) -> Path:
+    """The generated log in ``folder``, with its protocol and enrolment; one that is there is used again."""
+    log = folder / "dose-log.csv"
+    if not log.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        script = HERE / "generate_dose_log.py"
+        subprocess.run([sys.executable, script, folder, "--rows", str(rows)], check=True, stdout=subprocess.DEVNULL)
+    return log
+
+
 def make_study(folder: Path, study: Path) -> None:
     """An empty study of the generated trial with its enrolment imported."""
     shutil.rmtree(study, ignore_errors=True)
@@ -81,12 +91,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     arguments = parser.parse_args()
     folder = arguments.folder / str(arguments.rows)
-    log = folder / "dose-log.csv"
-    if not log.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, HERE / "generate_dose_log.py", folder, "--rows", str(arguments.rows)], check=True
-        )
+    log = make_log(folder, arguments.rows)
     study = folder / "study"
     yardsticks, imports, again, reports, memory = [], [], [], [], []
     for _ in range(arguments.runs):

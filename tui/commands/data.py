@@ -259,7 +259,6 @@ def verify(
     """
     from store.ledger_chain import parse_anchor
     from store.verify import require_sound, verify_study
-    from tui.night import check_reading
     from tui.output import write_json, write_lines
     from tui.progress import progress_line
     from tui.tables import Column, print_table
@@ -269,7 +268,6 @@ def verify(
         parse_anchor(anchor)
     with progress_line() as progress:
         checks = verify_study(opened, anchor, lambda name: progress(f"checking {name}"))
-        checks.append(check_reading())
     sound = all(check.ok for check in checks)
     if json and sound:
         write_json({"study": str(opened.root), "sound": sound, "checks": [vars(check) for check in checks]})

@@ -58,7 +58,7 @@ class OutputScreen(Place):
 
     def copied_all(self) -> str:
         """Everything it said, unless it is an arm: a copy stays in a file."""
-        return "" if self._words[:1] == ["unblind"] else self._text
+        return "" if "unblind" in self._words else self._text
 
     async def move(self, by: int, unit: Unit) -> None:
         """Scroll."""
